@@ -1,0 +1,41 @@
+"""Random prompts of valid token ids, the same for every model."""
+
+import json
+import random
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from medllm.errors import UserError
+
+
+def usable_ids(folders: Iterable[Path]) -> list[int]:
+    """Ordinary token ids (no special or added token) that every model of `folders` has, sorted."""
+    shared: set[int] | None = None
+    seen: set[str] = set()
+    for folder in folders:
+        path = folder / "tokenizer.json"
+        if not path.is_file():
+            raise UserError(f"{path}: missing; a model folder needs its tokenizer, run the stage that writes it (dvc repro)")
+        text = path.read_text(encoding="utf-8")
+        if text not in seen:
+            seen.add(text)
+            ids = _ordinary_ids(json.loads(text))
+            shared = ids if shared is None else shared & ids
+    if not shared:
+        raise UserError("benchmark: the tokenizers of the models share no token id; give models with one tokenizer")
+    return sorted(shared)
+
+
+def _ordinary_ids(tokenizer: dict[str, object]) -> set[int]:
+    model, added = tokenizer["model"], tokenizer["added_tokens"]
+    assert isinstance(model, dict)
+    assert isinstance(added, list)
+    vocabulary = model["vocab"]  # BPE and WordPiece: token -> id; Unigram: a list in id order
+    ids = set(vocabulary.values()) if isinstance(vocabulary, dict) else set(range(len(vocabulary)))
+    return ids - {token["id"] for token in added}
+
+
+def random_prompts(ids: Sequence[int], *, length: int, count: int, seed: str) -> list[list[int]]:
+    """`count` prompts of `length` ids. A new one each round: a repeated prompt would be answered from the engine's prefix cache."""
+    source = random.Random(seed)
+    return [source.choices(ids, k=length) for _ in range(count)]

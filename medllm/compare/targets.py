@@ -1,0 +1,184 @@
+"""The targets of the brief, judged on the champion against A with B beside it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from medllm.compare.gates import compare_answers
+from medllm.compare.ratios import ratios_to
+from medllm.compare.rows import Row, accuracy_name
+from medllm.statistics import wilson_interval
+from medllm.errors import UserError
+
+Op = Literal["<=", ">="]
+_PLAIN_ACCURACY = "accuracy_answer"
+_NOT_MEASURED: dict[str, tuple[Op, str, str]] = {
+    "staff_workload": ("<=", "ratio", "needs the published simulation of consultation minutes"),
+    "service_24h": (">=", "share", "needs the soak test of the running service"),
+    "emergencies": (">=", "share", "needs the red-flag test set on the packaged rules and model"),
+}
+TARGETS = (
+    "size_int8",
+    "size",
+    "decode_speed",
+    "peak_memory",
+    "resident_weights",
+    "sample_accuracy_answer",
+    "sample_accuracy_vs_teacher",
+    "decode_vs_b",
+    "medical_accuracy",
+    "answer_time",
+    "cost",
+    "staff_workload",
+    "service_24h",
+    "emergencies",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One line of the table. `value` None means not measured; `value_b` is the same measure against baseline B."""
+
+    value: float | None
+    op: Op
+    unit: str
+    n: int | None = None
+    interval: tuple[float, float] | None = None
+    baseline: Literal["a", "b"] | None = None
+    value_b: float | None = None
+    note: str = ""
+
+    def as_dict(self, *, goal: float | None) -> dict[str, Any]:
+        """JSON form with goal and verdict; the verdict is on the value, the interval stands beside it."""
+        if self.value is None or goal is None:
+            verdict = "not_measured"
+        else:
+            verdict = "pass" if (self.value <= goal if self.op == "<=" else self.value >= goal) else "fail"
+        return {
+            "value": self.value,
+            "goal": goal,
+            "op": self.op,
+            "unit": self.unit,
+            "n": self.n,
+            "interval": None if self.interval is None else list(self.interval),
+            "verdict": verdict,
+            "baseline": self.baseline,
+            "value_b": self.value_b,
+            "note": self.note,
+        }
+
+
+def judge_targets(
+    rows: Mapping[str, Row],
+    *,
+    best: Row,
+    a: Row,
+    b: Row,
+    disqualified: set[str],
+    goals: Mapping[str, float],
+    num_resamples: int,
+    seed: int,
+) -> dict[str, dict[str, Any]]:
+    """Every target of the champion `best` by name with value, goal, interval and verdict.
+
+    Raises UserError when `goals` lacks a target that was measured, or names one that does not exist.
+    """
+    found = {
+        "size_int8": _size_int8(rows, a=a, b=b, disqualified=disqualified),
+        **_machine_targets(best, a=a, b=b),
+        **_accuracy_targets(best, a=a, b=b, num_resamples=num_resamples, seed=seed),
+    }
+    for name, (op, unit, note) in _NOT_MEASURED.items():
+        found[name] = Target(value=None, op=op, unit=unit, note=note)
+    _check_goals(goals, found)
+    return {name: found[name].as_dict(goal=goals.get(name)) for name in TARGETS}
+
+
+def _check_goals(goals: Mapping[str, float], found: Mapping[str, Target]) -> None:
+    unknown = sorted(set(goals) - set(TARGETS))
+    if unknown:
+        raise UserError(f"compare.goals: {unknown[0]!r} is unknown; the targets are {', '.join(TARGETS)}")
+    missing = [name for name in TARGETS if found[name].value is not None and name not in goals]
+    if missing:
+        raise UserError(f"compare.goals: {missing[0]!r} was measured and has no goal; add one")
+
+
+def _size_int8(rows: Mapping[str, Row], *, a: Row, b: Row, disqualified: set[str]) -> Target:
+    """Q8_0 is the INT8 of the brief; of several the smallest, which is the pruned student's."""
+    int8 = [row for row in rows.values() if row.deployable and row.metrics["dtype"] == "q8_0"]
+    if not int8:
+        return Target(value=None, op="<=", unit="ratio", baseline="a", note="no Q8_0 model in the list")
+    row = min(int8, key=lambda row: (row.metrics["bytes"], row.name))
+    note = f"{row.name}" + (" (disqualified by its quality gate)" if row.name in disqualified else "")
+    size = row.metrics["bytes"]
+    return Target(value=size / a.metrics["bytes"], op="<=", unit="ratio", baseline="a", value_b=size / b.metrics["bytes"], note=note)
+
+
+def _machine_targets(best: Row, *, a: Row, b: Row) -> dict[str, Target]:
+    """Size, speed, memory, time and cost of the champion."""
+    own, to_a, to_b = best.metrics, ratios_to(best, a), ratios_to(best, b)
+
+    def ratio(key: str, note: str) -> Target:
+        return Target(value=to_a[key], op="<=", unit="ratio", baseline="a", value_b=to_b[key], note=note)
+
+    def speed(letter: Literal["a", "b"], value_b: float | None) -> Target:
+        key = f"decode_ratio_to_{letter}"
+        interval = (own[f"{key}_low"], own[f"{key}_high"])
+        note = "median of same-round ratios, 10th to 90th percentile"
+        return Target(value=own[key], op=">=", unit="x", n=own["rounds"], interval=interval, baseline=letter, value_b=value_b, note=note)
+
+    cost = {name: own["answer_ms_p50"] / other.metrics["answer_ms_p50"] for name, other in (("a", a), ("b", b))}
+    return {
+        "size": ratio("bytes", "weights and tokenizer"),
+        "decode_speed": speed("a", own["decode_ratio_to_b"]),
+        "peak_memory": ratio("peak_rss", "whole process"),
+        "resident_weights": ratio("resident_weight", "weight tensors as they lie in memory, without KV cache and buffers"),
+        "decode_vs_b": speed("b", None),
+        "answer_time": Target(
+            value=own["answer_ms_p95"],
+            op="<=",
+            unit="ms",
+            n=own["rounds"],
+            value_b=b.metrics["answer_ms_p95"],
+            note=f"p95 of {own['answer_tokens']}-token answers to {own['prompt_tokens']}-token prompts, one user",
+        ),
+        "cost": Target(
+            value=cost["a"],
+            op="<=",
+            unit="ratio",
+            n=own["rounds"],
+            baseline="a",
+            value_b=cost["b"],
+            note="machine time of an answer on the same device, one user; not yet at equal p95 under load",
+        ),
+    }
+
+
+def _accuracy_targets(best: Row, *, a: Row, b: Row, num_resamples: int, seed: int) -> dict[str, Target]:
+    """Sample accuracy on sample data, medical accuracy on any other; the one that was not measured says so."""
+    scores = best.scores.score.values()
+    right, n = sum(scores), len(scores)
+    accuracy = Target(
+        value=right / n, op=">=", unit="share", n=n, interval=wilson_interval(right, n), note="generated answers, Wilson 95 %"
+    )
+    to_a = compare_answers(best, a, num_resamples=num_resamples, seed=seed)
+    to_b = compare_answers(best, b, num_resamples=num_resamples, seed=seed)
+    against = Target(
+        value=to_a.estimate,
+        op=">=",
+        unit="points",
+        n=to_a.n,
+        interval=(to_a.low, to_a.high),
+        baseline="a",
+        value_b=to_b.estimate,
+        note="paired difference, 95 % cluster bootstrap",
+    )
+    if accuracy_name(best.metrics) != _PLAIN_ACCURACY:
+        medical = Target(value=None, op=">=", unit="share", note="sample data prove the machine, not medicine")
+        return {"sample_accuracy_answer": accuracy, "sample_accuracy_vs_teacher": against, "medical_accuracy": medical}
+    elsewhere = "not run on sample data; see medical_accuracy"
+    return {
+        "sample_accuracy_answer": Target(value=None, op=">=", unit="share", note=elsewhere),
+        "sample_accuracy_vs_teacher": Target(value=None, op=">=", unit="points", note=elsewhere),
+        "medical_accuracy": accuracy,
+    }

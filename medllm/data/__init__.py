@@ -1,0 +1,1 @@
+"""Records, adapters, cleaning, splits and prompts."""

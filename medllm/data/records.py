@@ -1,0 +1,89 @@
+"""The record schema that every adapter produces and every later stage reads, one JSON object a line."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from medllm.errors import UserError
+
+Kind = Literal["qa", "choice", "passage_choice", "solution", "dialogue", "statement"]
+Role = Literal["baseline_check", "distillation", "medical"]
+HeldOut = Literal["", "form", "fact"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One item of any source.
+
+    `question`/`answer` hold a question item, `text` holds running text (statement, or a dialogue rendered as lines).
+    `held_out` is "form" when the fact was trained with other wordings, "fact" when no training text states it.
+    `must` are the terms of which a right answer holds one; `context` are the facts given to a grounded (open-book) question.
+    """
+
+    id: str
+    dataset: str
+    role: Role
+    kind: Kind
+    source_split: Literal["train", "validation"]
+    question: str = ""
+    answer: str = ""
+    options: tuple[str, ...] = ()
+    answer_index: int | None = None
+    passage: str = ""
+    text: str = ""
+    department: str = ""
+    fact_id: str = ""
+    form: str = ""
+    held_out: HeldOut = ""
+    must: tuple[str, ...] = ()
+    context: tuple[str, ...] = ()
+    licence: str = ""
+    redistributable: bool = False
+    eval_only: bool = False
+
+    def to_json(self) -> str:
+        """One line, keys in field order, empty fields left out."""
+        defaults = {f.name: f.default for f in fields(self)}
+        row = {key: value for key, value in asdict(self).items() if value != defaults[key]}
+        return json.dumps(row, ensure_ascii=False)
+
+
+_TUPLES = {"options", "must", "context"}
+_KNOWN = {f.name for f in fields(Record)}
+
+
+def parse_record(row: dict[str, Any], *, where: str) -> Record:
+    """Build a record from a JSON object; `where` (file:line) goes into the error."""
+    unknown = set(row) - _KNOWN
+    if unknown:
+        raise UserError(f"{where}: unknown field {sorted(unknown)[0]!r}; see medllm/data/records.py for the schema")
+    try:
+        return Record(**{k: tuple(v) if k in _TUPLES else v for k, v in row.items()})
+    except TypeError as error:
+        raise UserError(f"{where}: {error}; the record is incomplete") from error
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """Stream records from a JSONL file; errors name file and line."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; run the stage that writes it (dvc repro)")
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{path}:{number}: not valid JSON ({error.msg})") from error
+            yield parse_record(row, where=f"{path}:{number}")
+
+
+def write_records(path: Path, records: Iterable[Record]) -> int:
+    """Write records as JSONL and return how many."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count = 0
+    with path.open("w", encoding="utf-8") as out:
+        for record in records:
+            out.write(record.to_json() + "\n")
+            count += 1
+    return count

@@ -1,0 +1,1 @@
+"""The embedded sample: AI Hub-shaped archives generated from data/knowledge."""

@@ -1,0 +1,1 @@
+"""Teacher-student recovery on cached teacher logits."""

@@ -1,0 +1,140 @@
+"""GGUF models on llama.cpp, in this process, by the prebuilt `xllamacpp` wheel. Imports neither torch nor transformers."""
+
+import http.client
+import json
+import secrets
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xllamacpp
+
+from medllm.errors import UserError
+from medllm.model.folder import GGUF_FILE
+
+if TYPE_CHECKING:
+    from medllm.engines.llamacpp_logprobs import LogprobReader
+
+_QUIET = -1  # nothing of llama.cpp on stdout or stderr
+_BATCH = 256  # prompt tokens evaluated at once: larger gains nothing on CPU and costs buffers
+_HTTP_THREADS = 2
+_GREEDY = {"temperature": 0, "top_k": 1, "samplers": ["top_k"], "repeat_penalty": 1.0, "return_tokens": True, "verbose": True}
+
+
+class LlamaServer:
+    """One llama.cpp context of a GGUF file, reached in-process; its local port is closed to others by a random key."""
+
+    def __init__(self, path: Path, *, threads: int, context: int, slots: int = 1, hidden_states: bool = False) -> None:
+        """`context` is in tokens for each slot; with `hidden_states` it answers `/embedding` with one vector per token."""
+        params = xllamacpp.CommonParams()
+        params.model.path = str(path)
+        params.n_ctx, params.n_parallel = context * slots, slots
+        params.n_batch = params.n_ubatch = context if hidden_states else min(_BATCH, context)
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+        params.n_threads_http = _HTTP_THREADS
+        # reading beats mapping here: types that are repacked for the CPU (Q4_0) would be in memory twice
+        params.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_NONE
+        params.cache_ram_mib = 0  # else up to 8 GiB of old prompts stay in memory
+        params.verbosity, params.warmup, params.fit_params = _QUIET, False, False
+        params.ui, params.endpoint_slots = False, False  # /slots would show prompts of patients to other processes
+        self._key = secrets.token_hex(16)
+        params.api_keys = [self._key]
+        if hidden_states:
+            params.embedding, params.embd_normalize = True, -1
+            params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_NONE
+        try:
+            self.native = xllamacpp.Server(params)
+        except RuntimeError as error:
+            raise UserError(f"{path}: llama.cpp cannot load it; write it again with quantize") from error
+        self.port = int(self.native.listening_address.rsplit(":", 1)[1])
+
+    def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Answer of an HTTP endpoint that has no in-process call. Raises UserError with llama.cpp's message."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        try:
+            payload = None if body is None else json.dumps(body).encode()
+            connection.request(method, path, payload, {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"})
+            answer = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        return _checked(answer)
+
+
+class LlamaCppEngine:
+    """Greedy decoding and log-probabilities of a GGUF folder."""
+
+    name = "llama.cpp"
+
+    def __init__(self, folder: Path, *, threads: int, context: int = 1024, slots: int = 1) -> None:
+        """`context` tokens for each of `slots` prompts answered at once (capped at the model's own length).
+
+        One slot is the default because results are then the same bytes on every run: with more, which prompts share a
+        matrix product depends on timing, and so may the last bits.
+        """
+        self.path, self.threads = folder / GGUF_FILE, threads
+        self._slots = slots
+        self._server: LlamaServer | None = LlamaServer(self.path, threads=threads, context=context, slots=slots)
+        meta = self._server.request("GET", "/v1/models")["data"][0]["meta"]
+        self.dtype = str(meta["ftype"]).lower().replace(" - ", "_").replace(" ", "_")
+        self._reader: LogprobReader | None = None
+
+    def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
+        """See Engine.generate. Nothing is reused from earlier prompts, so that the order of calls changes nothing."""
+
+        def answer(prompt: Sequence[int]) -> list[int]:
+            ids, _ = self._complete(prompt, max_new_tokens, cache=False)
+            return ids
+
+        if self._slots == 1:
+            return [answer(prompt) for prompt in prompts]
+        with ThreadPoolExecutor(self._slots) as pool:
+            return list(pool.map(answer, prompts))
+
+    def stream(self, prompt: Sequence[int], *, max_new_tokens: int) -> Iterator[int]:
+        """See Engine.stream. One request a token, on the cached prefix: llama.cpp's own stream merges tokens inside a UTF-8 character."""
+        ids = list(prompt)
+        for _ in range(max_new_tokens):
+            new, ended = self._complete(ids, 1, cache=True)
+            ids += new
+            yield from new
+            if ended:
+                return
+
+    def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
+        """See Engine.token_logprobs. Opens a second context of the file on first use; chat and benchmark never pay for it."""
+        from medllm.engines.llamacpp_logprobs import LogprobReader
+
+        if self._reader is None:
+            self._reader = LogprobReader(self.path, threads=self.threads)
+        return self._reader.token_logprobs(sequences)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Ids llama.cpp itself gives to plain text, special tokens not parsed: to check a GGUF's tokenizer against the training one."""
+        body = {"content": text, "add_special": False, "parse_special": False}
+        return list(self._open().request("POST", "/tokenize", body)["tokens"])
+
+    def close(self) -> None:
+        """See Engine.close."""
+        self._server = self._reader = None
+
+    def _open(self) -> LlamaServer:
+        if self._server is None:
+            raise RuntimeError(f"{self.path}: the engine is closed")
+        return self._server
+
+    def _complete(self, prompt: Sequence[int], count: int, *, cache: bool) -> tuple[list[int], bool]:
+        """New ids without the end token, and whether the end token came."""
+        body = {**_GREEDY, "prompt": list(prompt), "n_predict": count, "cache_prompt": cache}
+        result = _checked(self._open().native.handle_completions(body))["__verbose"]
+        tokens = list(result["tokens"])
+        ended = result["stop_type"] == "eos"
+        if not ended and len(tokens) < count:
+            raise UserError(f"{self.path}: {len(prompt)} prompt tokens and {count} new ones do not fit the context; shorten the prompt")
+        return (tokens[:-1] if ended else tokens), ended
+
+
+def _checked(answer: Any) -> Any:
+    if isinstance(answer, dict) and "error" in answer:
+        raise UserError(f"llama.cpp: {answer['error']['message']}; shorten the prompt or check its token ids")
+    return answer

@@ -1,0 +1,126 @@
+"""Hugging Face folders on stock transformers: the quality reference and baseline A (eager attention, KV cache, inference mode)."""
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+from transformers.utils import logging as transformers_logging
+
+from medllm.data.prompts import Prompts
+from medllm.errors import UserError
+
+_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+_MAX_BATCH_TOKENS = 4096  # padded tokens of a batch: bounds the KV cache and the logits
+
+
+class TransformersEngine:
+    """Greedy decoding and log-probabilities of a Hugging Face folder."""
+
+    name = "transformers"
+
+    def __init__(self, folder: Path, *, threads: int, dtype: str | None = None) -> None:
+        """`dtype` is bf16 (default) or fp32; a bitsandbytes folder loads as it was saved. Sets torch's thread count for the process."""
+        config_file = folder / "config.json"
+        if not config_file.is_file():
+            raise UserError(f"{folder}: neither model.gguf nor config.json; expected a model folder")
+        quantization = json.loads(config_file.read_text(encoding="utf-8")).get("quantization_config")
+        if quantization and dtype is not None:
+            raise UserError(f"{folder}: dtype {dtype!r} cannot be chosen for a quantised folder; leave dtype out")
+        if dtype is not None and dtype not in _DTYPES:
+            raise UserError(f"dtype {dtype!r} is unknown to the transformers engine; use one of {', '.join(_DTYPES)}")
+        self.threads = threads
+        self.dtype = _quantized_name(quantization) if quantization else dtype or "bf16"
+        torch.set_num_threads(threads)
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # else a line for every int8 product: "inputs will be cast"
+        kind = "auto" if quantization else _DTYPES[self.dtype]
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=kind, attn_implementation="eager")
+        self._model = model.eval()
+        configured = self._model.generation_config.eos_token_id
+        self._ends = {Prompts.load(folder).eos_id, *([configured] if isinstance(configured, int) else configured or [])}
+
+    @torch.inference_mode()
+    def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
+        """See Engine.generate. Prompts of similar length share a batch, padded on the left."""
+        answers: list[list[int]] = [[] for _ in prompts]
+        for batch in _batches(prompts, extra=max_new_tokens):
+            running = set(batch)
+            for tokens in self._steps([prompts[i] for i in batch], max_new_tokens):
+                for i, token in zip(batch, tokens, strict=True):
+                    if i in running and token in self._ends:
+                        running.discard(i)
+                    elif i in running:
+                        answers[i].append(token)
+                if not running:
+                    break
+        return answers
+
+    def stream(self, prompt: Sequence[int], *, max_new_tokens: int) -> Iterator[int]:
+        """See Engine.stream."""
+        steps = self._steps([prompt], max_new_tokens)
+        while True:
+            with torch.inference_mode():  # entered for each token: a generator must not leave the mode on for its caller
+                tokens = next(steps, None)
+            if tokens is None or tokens[0] in self._ends:
+                return
+            yield tokens[0]
+
+    @torch.inference_mode()
+    def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
+        """See Engine.token_logprobs. Batches are padded on the right, which causal attention never sees."""
+        values: list[list[float]] = [[] for _ in sequences]
+        for batch in _batches(sequences, extra=0):
+            width = len(sequences[batch[0]])
+            if width < 2:  # the longest of the batch
+                continue
+            ids = torch.tensor([[*sequences[i], *[0] * (width - len(sequences[i]))] for i in batch])
+            logits = self._model(input_ids=ids, use_cache=False).logits
+            for row, i in enumerate(batch):
+                length = len(sequences[i])
+                scores = torch.log_softmax(logits[row, : length - 1].float(), dim=-1) if length > 1 else logits.new_empty(0, 1)
+                values[i] = scores.gather(1, ids[row, 1:length, None])[:, 0].tolist() if length > 1 else []
+        return values
+
+    def close(self) -> None:
+        """See Engine.close."""
+        self._model = None
+
+    def _steps(self, prompts: Sequence[Sequence[int]], count: int) -> Iterator[list[int]]:
+        """The next token of every prompt, `count` times; past its end a prompt keeps giving tokens of no meaning."""
+        width = max(len(prompt) for prompt in prompts)
+        ids = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts])
+        lengths = torch.tensor([len(prompt) for prompt in prompts])
+        mask = (torch.arange(width) >= width - lengths[:, None]).long()
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        cache = None
+        for step in range(count):
+            output = self._model(
+                input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
+            )
+            cache = output.past_key_values
+            ids = output.logits[:, -1].argmax(dim=-1, keepdim=True)
+            mask = torch.cat([mask, mask.new_ones(len(prompts), 1)], dim=1)
+            positions = (lengths + step)[:, None]
+            yield ids[:, 0].tolist()
+
+
+def _batches(sequences: Sequence[Sequence[int]], *, extra: int) -> Iterator[list[int]]:
+    """Indices in batches, longest first: within a batch the first is the widest."""
+    batch: list[int] = []
+    for i in sorted(range(len(sequences)), key=lambda i: -len(sequences[i])):
+        if batch and (len(batch) + 1) * (len(sequences[batch[0]]) + extra) > _MAX_BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def _quantized_name(quantization: dict[str, Any]) -> str:
+    if quantization.get("load_in_8bit"):
+        return "int8"
+    return str(quantization.get("bnb_4bit_quant_type", quantization.get("quant_method", "quantised")))

@@ -1,0 +1,1 @@
+"""One versioned protocol that scores any model through any engine."""

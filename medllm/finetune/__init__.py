@@ -1,0 +1,1 @@
+"""Low-rank fine-tuning, merged."""

@@ -1,0 +1,1 @@
+"""Terminology dictionary, knowledge graph, and retrieval of facts for a question."""

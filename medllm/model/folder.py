@@ -1,0 +1,92 @@
+"""Every model is a folder: weights (safetensors or one GGUF), tokenizer, prompt.json and lineage.json."""
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medllm.data.prompts import PROMPT_FILE
+from medllm.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+LINEAGE_FILE = "lineage.json"
+GGUF_FILE = "model.gguf"
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", PROMPT_FILE)
+_WEIGHTS = ("*.safetensors", "*.gguf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """Where a model comes from. `params` are the knobs of the step, `data_sha256` the hash of what it was trained on."""
+
+    name: str
+    parent: str | None
+    step: str
+    method: str
+    params: dict[str, Any] = field(default_factory=dict)
+    data_sha256: str = ""
+    template_sha256: str = ""
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write lineage.json; no timestamps, so that equal inputs give equal bytes."""
+        text = json.dumps(asdict(self), ensure_ascii=False, indent=2, sort_keys=True)
+        (folder / LINEAGE_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_lineage(folder: Path) -> Lineage:
+    """Read lineage.json of a model folder."""
+    path = folder / LINEAGE_FILE
+    if not path.is_file():
+        raise UserError(f"{path}: missing; {folder} is not a medllm model folder")
+    return Lineage(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def copy_tokenizer(source: Path, target: Path) -> None:
+    """Copy tokenizer and prompt template unchanged from one model folder to another."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in _TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+    if not (target / "tokenizer.json").is_file():
+        raise UserError(f"{source}: no tokenizer.json; a model folder needs its tokenizer beside the weights")
+
+
+def weight_bytes(folder: Path) -> int:
+    """Bytes of the weight files, as a user would download them."""
+    return sum(path.stat().st_size for pattern in _WEIGHTS for path in folder.glob(pattern))
+
+
+def model_bytes(folder: Path) -> int:
+    """Bytes that a deployment needs: weights + tokenizer."""
+    return weight_bytes(folder) + (folder / "tokenizer.json").stat().st_size
+
+
+def load_model(folder: Path, *, dtype: "torch.dtype | None" = None) -> "PreTrainedModel":
+    """Load with stock `AutoModelForCausalLM`, eval mode, in `dtype` (float32 unless told)."""
+    import torch
+    import transformers
+    from transformers import AutoModelForCausalLM
+
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder}: no config.json; expected a Hugging Face model folder")
+    transformers.utils.logging.disable_progress_bar()
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype or torch.float32)
+    loaded: PreTrainedModel = model.eval()
+    return loaded
+
+
+def save_model(model: "PreTrainedModel", target: Path, *, tokenizer_from: Path, lineage: Lineage) -> None:
+    """Save weights once in bf16 safetensors, with the tokenizer of `tokenizer_from` and the lineage."""
+    import torch
+
+    target.mkdir(parents=True, exist_ok=True)
+    stored: Any = model
+    stored.to(torch.bfloat16).save_pretrained(target)
+    if tokenizer_from != target:
+        copy_tokenizer(tokenizer_from, target)
+    lineage.save(target)

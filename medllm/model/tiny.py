@@ -1,0 +1,112 @@
+"""The embedded base: a small GPT-NeoX and its byte-level BPE tokenizer, trained on the running text of the prepared data."""
+
+import math
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
+from itertools import chain
+from pathlib import Path
+
+from medllm.data.examples import Example
+from medllm.data.prompts import Prompts, Template
+from medllm.data.records import Record, read_records
+from medllm.errors import UserError
+from medllm.model.folder import Lineage, save_model
+from medllm.model.result import FetchResult
+from medllm.training import LogFunction, Schedule, train
+
+PAD = "<|pad|>"
+
+
+def train_tokenizer(texts: Iterator[str], *, vocab_size: int, template: Template, folder: Path) -> None:
+    """Byte-level BPE with the GPT-2 split, no normalizer, no prefix space: exactly what llama.cpp's `gpt-2` pre-type does."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=[template.eos_token, PAD], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )  # fmt: skip
+    tokenizer.train_from_iterator(texts, trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=template.eos_token, eos_token=template.eos_token, pad_token=PAD, unk_token=template.eos_token
+    )
+    fast.chat_template = template.chat_template()
+    folder.mkdir(parents=True, exist_ok=True)
+    fast.save_pretrained(folder)
+    template.save(folder)
+
+
+def _texts(prepared: Path, template: Template) -> Iterator[str]:
+    """Running text, and the training questions in their template, so that the tokenizer spends few tokens on either."""
+    for record in read_records(prepared / "corpus.jsonl"):
+        yield record.text or f"{record.question} {record.answer}"
+    for record in read_records(prepared / "train.jsonl"):
+        yield template.question.replace("{question}", record.question) + record.answer
+
+
+def documents(records: Sequence[Record], *, statement_repeats: int, rng: random.Random) -> list[str]:
+    """One epoch of running text in random order: every other text once, every statement `statement_repeats` times.
+
+    Every fourth time the statements of one fact stand together as a paragraph, as names recur in real text.
+    """
+    by_fact: dict[str, list[str]] = defaultdict(list)
+    texts: list[str] = []
+    for record in records:
+        if record.kind == "statement":
+            by_fact[record.fact_id or record.id].append(record.text)
+        else:
+            texts.append(record.text or f"{record.question} {record.answer}")
+    for number in range(statement_repeats):
+        for statements in by_fact.values():
+            texts += statements if number % 4 else ["\n".join(rng.sample(statements, len(statements)))]
+    rng.shuffle(texts)
+    return texts
+
+
+def pack(prompts: Prompts, texts: Iterable[str], *, block: int) -> list[Example]:
+    """Running text cut into blocks of `block` tokens, documents joined by EOS: no padding at all (GPT-3, 2020, section 2.3)."""
+    stream: list[int] = []
+    for text in texts:
+        stream += [*prompts.text(text), prompts.eos_id]
+    return [Example(ids=stream[i : i + block]) for i in range(0, len(stream) - 1, block)]
+
+
+def train_tiny(
+    prepared: Path, target: Path, *, hidden_size: int, num_layers: int, num_heads: int, ffn_size: int, vocab_size: int,
+    context_length: int, block_tokens: int, statement_repeats: int, prompt: Template, schedule: Schedule, seed: int, checkpoints: Path, on_log: LogFunction | None = None,
+) -> FetchResult:  # fmt: skip
+    """Train tokenizer and model on data/prepared/corpus.jsonl and save them as a model folder."""
+    import torch
+    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, set_seed
+
+    if hidden_size % num_heads:
+        raise UserError(f"model.hidden_size={hidden_size} is not a multiple of model.num_heads={num_heads}; change conf/model/tiny.yaml")
+    set_seed(seed)
+    train_tokenizer(_texts(prepared, prompt), vocab_size=vocab_size, template=prompt, folder=target)
+    prompts = Prompts.load(target)
+    config = GPTNeoXConfig(
+        vocab_size=vocab_size, hidden_size=hidden_size, num_hidden_layers=num_layers, num_attention_heads=num_heads,
+        intermediate_size=ffn_size, max_position_embeddings=context_length, bos_token_id=prompts.eos_id, eos_token_id=prompts.eos_id,
+        pad_token_id=prompts.tokenizer.token_to_id(PAD), rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5},
+    )  # fmt: skip
+    model = GPTNeoXForCausalLM(config)
+    records, rng = list(read_records(prepared / "corpus.jsonl")), random.Random(seed)
+    epochs = [documents(records, statement_repeats=statement_repeats, rng=rng) for _ in range(math.ceil(schedule.num_epochs))]
+    blocks = pack(prompts, chain.from_iterable(epochs), block=block_tokens)
+    # every epoch is cut anew, so the trainer sees all of them as one
+    result = train(
+        model, blocks, schedule=replace(schedule, num_epochs=schedule.num_epochs / len(epochs)), seed=seed, checkpoints=checkpoints, on_log=on_log
+    )
+    if any(not torch.isfinite(p).all() for p in model.parameters()):
+        raise RuntimeError("the base holds NaN after training; lower model.schedule.learning_rate")
+    lineage = Lineage(
+        name=target.name, parent=None, step="fetch_base", method="train_tiny", template_sha256=prompt.sha256,
+        params={"hidden_size": hidden_size, "num_layers": num_layers, "ffn_size": ffn_size, "vocab_size": vocab_size, **asdict(schedule)},
+    )  # fmt: skip
+    save_model(model, target, tokenizer_from=target, lineage=lineage)
+    return FetchResult(parameters=model.num_parameters(), vocab_size=vocab_size, revision="trained", training=result)

@@ -1,0 +1,14 @@
+"""Quantisation: every method is one function `f(source, target, *, knobs) -> QuantizeResult` named by its YAML."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizeResult:
+    """What a quantisation wrote. `tensors` counts weights by type, `fallbacks` names those that got another type than asked."""
+
+    scheme: str
+    bits_per_weight: float
+    bytes: int
+    tensors: dict[str, int]
+    fallbacks: list[str] = field(default_factory=list)

@@ -1,0 +1,70 @@
+"""The Markdown twin of the page, and its place in the README."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medllm.errors import UserError
+from medllm.report import tables
+from medllm.report.chain import WHERE
+from medllm.report.format import need
+from medllm.report.notices import BASELINE_NOTE, USE_NOTICE, first_line
+from medllm.report.tables import Row, Table
+
+BEGIN, END = "<!-- report:begin -->", "<!-- report:end -->"
+
+
+def _cell(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def _label(row: Row) -> str:
+    marks = " ".join(f"**{_cell(text)}**" if kind == "champion" else f"({_cell(text)})" for kind, text in row.tags)
+    return f"{_cell(row.label)} {marks}".strip()
+
+
+def markdown_table(table: Table) -> str:
+    """A pipe table; numbers stand right except in the first column."""
+    lines = ["| " + " | ".join(map(_cell, table.columns)) + " |", "|---" + "|---:" * (len(table.columns) - 1) + "|"]
+    lines += ["| " + " | ".join([_label(row), *map(_cell, row.cells)]) + " |" for row in table.rows]
+    return "\n".join(lines)
+
+
+def readme_block(compare: Mapping[str, Any]) -> str:
+    """Verdicts, one line a model, conditions: small enough for a README."""
+    verdicts = tables.target_table(compare)
+    short = Table(columns=verdicts.columns[:-1], rows=[Row(label=row.label, cells=row.cells[:-1]) for row in verdicts.rows])
+    conditions = " · ".join(f"{row.label}: {row.cells[0]}" for row in tables.condition_table(compare).rows)
+    return "\n\n".join(
+        [
+            f"> {first_line(compare)}",
+            "### 목표별 판정",
+            markdown_table(short),
+            "### 모델별 결과",
+            f"champion: `{need(compare, 'champion', WHERE)}` ({_cell(need(compare, 'champion_rule', WHERE))})",
+            markdown_table(tables.compact_table(compare)),
+            f"속도와 메모리는 `{tables.devices(compare)}`에서 측정했습니다. {BASELINE_NOTE}",
+            f"측정 조건 — {_cell(conditions)}",
+            USE_NOTICE,
+        ]
+    )
+
+
+def report_markdown(compare: Mapping[str, Any]) -> str:
+    """report.md: the README block between a title and the pictures; the notice stays the first line."""
+    block = readme_block(compare)
+    notice, _, rest = block.partition("\n\n")
+    pictures = "\n\n".join(f"![{alt}]({name}.svg)" for name, alt in (("dag", "pipeline"), ("waterfall", "size, speed and memory by step")))
+    return f"{notice}\n\n# medllm 보고서\n\n{rest}\n\n{pictures}\n"
+
+
+def update_readme(readme: Path, markdown: str) -> None:
+    """Replace what stands between the report markers of `readme`."""
+    if not readme.is_file():
+        raise UserError(f"{readme}: no such file; name the README that holds the report markers")
+    text = readme.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise UserError(f"{readme}: needs exactly one {BEGIN} before one {END}; put the two lines where the results belong")
+    head, _, rest = text.partition(BEGIN)
+    tail = rest.partition(END)[2]
+    readme.write_text(f"{head}{BEGIN}\n{markdown.strip()}\n{END}{tail}", encoding="utf-8")

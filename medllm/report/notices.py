@@ -1,0 +1,33 @@
+"""The sentences that every form of the report carries."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from medllm.report.chain import is_sample
+
+SAMPLE_FIRST_LINE = (
+    "data=sample 보고서입니다. 숫자는 파이프라인이라는 기계가 작동한다는 증거일 뿐, 의학적 성능의 증거가 아닙니다. "
+    "의료 정확도(medical accuracy)는 측정하지 않았으며(not_measured), 어떤 의료 전문가도 내용을 검토하지 않았습니다."
+)
+FIRST_LINE = "자동 평가 보고서입니다. 의료 전문가가 내용을 검토하지 않았으며, 여기의 정확도는 임상적 안전성을 뜻하지 않습니다."
+USE_NOTICE = (
+    "의료 이용 고지: 이 모델은 의료기기가 아니며 진단·처방·응급 판단에 사용할 수 없습니다. "
+    "응급 상황에서는 119, 자살·정신건강 위기에서는 109에 연락하십시오."
+)
+BASELINE_NOTE = "A 대비에는 엔진을 바꾼 효과가 들어 있고, B는 같은 엔진의 기준이므로 B 대비가 압축의 몫입니다."
+_SAMPLE_LIMIT = "표본 데이터의 문장은 data/knowledge의 표에서 만들었으며 전문의 검수를 받지 않았습니다(reviewed: false)."
+_LIMITS = (
+    "객관식 정확도는 생성 답변 정확도를 대신하지 않습니다. 목표 판정은 생성 답변 정확도로만 합니다.",
+    "A 대비 배수에는 엔진을 바꾼 효과가 들어 있습니다. 압축의 효과는 B 대비 값으로 보셔야 합니다.",
+    "속도와 메모리는 적혀 있는 장치와 조건에서만 유효합니다. 작은 모델에서는 엔진의 고정 비용이 메모리의 대부분입니다.",
+)
+
+
+def limits(compare: Mapping[str, Any]) -> tuple[str, ...]:
+    """How far the figures carry."""
+    return (_SAMPLE_LIMIT, *_LIMITS) if is_sample(compare) else _LIMITS
+
+
+def first_line(compare: Mapping[str, Any]) -> str:
+    """What stands above everything else."""
+    return SAMPLE_FIRST_LINE if is_sample(compare) else FIRST_LINE

@@ -1,0 +1,113 @@
+"""Write the report folder: index.html, report.md and the SVG pictures."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medllm.report import format as fmt
+from medllm.report import sections, tables
+from medllm.report.chain import WHERE, baselines, is_sample, model_named, models_in_order
+from medllm.report.dag import dag_svg
+from medllm.report.examples import OUTCOMES, pair_examples
+from medllm.report.format import need
+from medllm.report.markdown import report_markdown
+from medllm.report.notices import USE_NOTICE, first_line, limits
+from medllm.report.pareto import pareto_svg
+from medllm.report.pictures import accuracy_svg, mix_svg, waterfall_svg
+from medllm.report.svg import standalone
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def _tiles(compare: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Head figures of the champion: (what, value, beside it)."""
+    models = models_in_order(compare)
+    champion = model_named(models, need(compare, "champion", WHERE), "champion")
+    get = champion.metrics.get
+    pairs = [
+        ("크기", f"{fmt.megabytes(get('bytes'))} MB", "bytes", fmt.percent),
+        ("생성 속도", f"{fmt.fixed(get('decode_tokens_per_s'), 0)} tok/s", "decode", fmt.times),
+        ("최대 RSS", f"{fmt.megabytes(get('peak_rss_bytes'))} MB", "peak_rss", fmt.percent),
+    ]
+    tiles = [
+        (what, value, f"A 대비 {show(champion.ratio(key, 'a'))} · B 대비 {show(champion.ratio(key, 'b'))}")
+        for what, value, key, show in pairs
+    ]
+    a, _ = baselines(compare, models)
+    accuracy, _, bounds = tables.with_interval(champion, "answer").partition(" [")
+    beside = f"95 % 구간 {bounds.rstrip(']') or fmt.MISSING} · A {fmt.percent(a.accuracy('answer'))}"
+    return [*tiles, ("생성 답변 정확도", accuracy, beside)]
+
+
+def _pictures(compare: Mapping[str, Any], data_report: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "dag": dag_svg(),
+        "waterfall": waterfall_svg(compare),
+        "accuracy": accuracy_svg(compare),
+        "pareto": pareto_svg(compare),
+        "mix": mix_svg(sections.mixes(data_report)),
+    }
+
+
+def _page(context: Mapping[str, Any]) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("index.html.j2").render(context) + "\n"
+
+
+def write_report(
+    out: Path,
+    *,
+    compare: Mapping[str, Any],
+    data_report: Mapping[str, Any],
+    step_metrics: Mapping[str, Mapping[str, Any]],
+    predictions: Path,
+    stage_seconds: Mapping[str, float] | None,
+    examples: int,
+) -> None:
+    """Write index.html, report.md and *.svg into `out`; nothing is written when an input is bad.
+
+    `predictions` is the folder of <model>.jsonl, `stage_seconds` the wall seconds by stage, `examples` the most items shown side by side.
+    Raises UserError for a missing key, a missing prediction file or two files of different items.
+    """
+    models = models_in_order(compare)
+    a, b = baselines(compare, models)
+    champion = model_named(models, need(compare, "champion", WHERE), "champion")
+    context: dict[str, Any] = {
+        "first_line": first_line(compare),
+        "prefix": "sample_" if is_sample(compare) else "",
+        "use_notice": USE_NOTICE,
+        "limits": limits(compare),
+        "champion": champion,
+        "champion_rule": need(compare, "champion_rule", WHERE),
+        "a": a,
+        "b": b,
+        "tiles": _tiles(compare),
+        "device": tables.devices(compare),
+        "targets": tables.target_table(compare),
+        "sizes": tables.size_table(compare),
+        "speeds": tables.speed_table(compare),
+        "gains": tables.gain_table(compare),
+        "memories": tables.memory_table(compare),
+        "qualities": tables.quality_table(compare),
+        "gates": tables.gate_table(compare),
+        "examples": pair_examples(predictions / f"{a.name}.jsonl", predictions / f"{champion.name}.jsonl", examples=examples),
+        "outcomes": list(OUTCOMES.values()),
+        "task_name": tables.task_name,
+        "roles": sections.role_table(data_report),
+        "data": sections.data_tables(data_report),
+        "steps": sections.step_tables(step_metrics),
+        "bars": sections.stage_bars(stage_seconds) if stage_seconds is not None else [],
+        "total_seconds": fmt.fixed(sum(stage_seconds.values())) if stage_seconds is not None else fmt.MISSING,
+        "conditions": tables.condition_table(compare),
+    }
+    pictures = _pictures(compare, data_report)  # last: the slow part, and bad input is found before it
+    context["pictures"] = pictures
+    files = {"index.html": _page(context), "report.md": report_markdown(compare)}
+    files |= {f"{name}.svg": standalone(svg) for name, svg in pictures.items()}
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (out / name).write_text(text, encoding="utf-8")

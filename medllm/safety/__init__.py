@@ -1,0 +1,1 @@
+"""Red flags: fixed emergency and crisis texts that come before any model."""

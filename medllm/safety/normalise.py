@@ -1,0 +1,111 @@
+"""Views of one user text under which a red flag is looked for; the highest level over all views counts, so a view can never hide one.
+
+Every step is one pass over the text (linear time); the number of views is bounded.
+"""
+
+import re
+import unicodedata
+from itertools import pairwise
+
+_LEADS = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ"
+_VOWELS = "ㅏㅐㅑㅒㅓㅔㅕㅖㅗㅘㅙㅚㅛㅜㅝㅞㅟㅠㅡㅢㅣ"
+_FINALS = "_ㄱㄲㄳㄴㄵㄶㄷㄹㄺㄻㄼㄽㄾㄿㅀㅁㅂㅄㅅㅆㅇㅈㅊㅋㅌㅍㅎ"
+_VOWEL_PAIRS = {"ㅗㅏ": "ㅘ", "ㅗㅐ": "ㅙ", "ㅗㅣ": "ㅚ", "ㅜㅓ": "ㅝ", "ㅜㅔ": "ㅞ", "ㅜㅣ": "ㅟ", "ㅡㅣ": "ㅢ"}
+_FINAL_PAIRS = {
+    "ㄱㅅ": "ㄳ", "ㄴㅈ": "ㄵ", "ㄴㅎ": "ㄶ", "ㄹㄱ": "ㄺ", "ㄹㅁ": "ㄻ", "ㄹㅂ": "ㄼ", "ㄹㅅ": "ㄽ", "ㄹㅌ": "ㄾ",
+    "ㄹㅍ": "ㄿ", "ㄹㅎ": "ㅀ", "ㅂㅅ": "ㅄ",
+}  # fmt: skip
+_KEYS = dict(zip("rRseEfaqQtTdwWczxvgkoiOjpuPhynbml", "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎㅏㅐㅑㅒㅓㅔㅕㅖㅗㅛㅜㅠㅡㅣ", strict=True))
+# Shift on a key that has no second letter
+_KEYS |= {key.upper(): jamo for key, jamo in _KEYS.items() if key.islower() and key.upper() not in _KEYS}
+_HALFWIDTH = {  # half-width jamo -> compatibility jamo; U+FFA0 (filler) is deleted with the others
+    code: chr(int(unicodedata.decomposition(chr(code)).split()[1], 16))
+    for code in range(0xFFA1, 0xFFDD)
+    if unicodedata.decomposition(chr(code))
+}
+_INVISIBLE = frozenset({"Cf", "Mn", "Cc", "Cs"})
+_FILLERS = "\u115f\u1160\u3164\uffa0"  # category Lo, so the Cf filter alone would miss them
+_LOOKALIKES = str.maketrans("쟈샬쥭", "자살죽")
+
+SENTENCE_END = "\n"
+_JAMO_RUN = re.compile("[ㄱ-ㅣ]{2,}")
+_NOT_JAMO = re.compile("[^ㄱ-ㅣ]+")
+_SENTENCE = re.compile(r"[.?!。…](?=\s|$)|(?<=[요다죠음까네])[.?!。…]|[?!。…\n\r]")
+_NOISE = re.compile(r"(?<!\d)\.|\.(?!\d)|[^\w\s.]|_")
+_BLANKS = re.compile(r"[^\S\n]+")
+_LONG_REPEAT = re.compile(r"([^\W\d])\1{2,}")
+_REPEAT = re.compile(r"([가-힣])\1+")
+_NOT_HANGUL = re.compile(r"[^가-힣\n]+")
+_LATIN_RUN = re.compile("[A-Za-z]{4}")
+
+
+def compose(text: str) -> str:
+    """Join compatibility jamo into syllables as a keyboard would: "ㅈㅜㄱㄱㅗ" -> "죽고"; what joins with nothing stays."""
+    out: list[str] = []
+    at, end = 0, len(text)
+    while at < end:
+        lead = text[at]
+        if not (lead in _LEADS and at + 1 < end and text[at + 1] in _VOWELS):
+            out.append(lead)
+            at += 1
+            continue
+        vowel, at = text[at + 1], at + 2
+        if at < end and vowel + text[at] in _VOWEL_PAIRS:
+            vowel, at = _VOWEL_PAIRS[vowel + text[at]], at + 1
+        final = "_"
+        if at < end and text[at] in _FINALS and not _starts_syllable(text, at):
+            final, at = text[at], at + 1
+            if at < end and final + text[at] in _FINAL_PAIRS and not _starts_syllable(text, at):
+                final, at = _FINAL_PAIRS[final + text[at]], at + 1
+        out.append(chr(0xAC00 + (_LEADS.index(lead) * 21 + _VOWELS.index(vowel)) * 28 + _FINALS.index(final)))
+    return "".join(out)
+
+
+def readable(text: str) -> str:
+    """NFC without invisible characters (format and control characters, marks, Hangul fillers, lone surrogates): what a model may read."""
+    kept = "".join(c for c in text if (c not in _FILLERS and unicodedata.category(c) not in _INVISIBLE) or c in "\n\r\t")
+    return unicodedata.normalize("NFC", kept)
+
+
+def clean(text: str) -> str:
+    """Canonical text: readable, jamo joined, width and compatibility forms folded (case is kept)."""
+    joined = _JAMO_RUN.sub(lambda run: compose(run[0]), readable(text).translate(_HALFWIDTH))
+    # NFKC alone would turn the remaining compatibility jamo into leading consonants, so they are kept out of it
+    return _NOT_JAMO.sub(lambda part: unicodedata.normalize("NFKC", part[0]), joined)
+
+
+def spaced(text: str) -> str:
+    """Clean text in lower case, one blank between words, SENTENCE_END between sentences, no other marks ("자.살" -> "자살")."""
+    lines = _NOISE.sub("", _SENTENCE.sub(SENTENCE_END, text.lower()))
+    return _LONG_REPEAT.sub(r"\1", _BLANKS.sub(" ", lines)).strip()
+
+
+def views(text: str) -> tuple[str, ...]:
+    """All distinct views: with blanks, without, without sentences, jamo attached, Hangul only, repeats collapsed, look-alikes, keys."""
+    canonical = clean(text)
+    with_spaces = spaced(canonical)
+    dense = with_spaces.replace(" ", "")
+    flat = dense.replace(SENTENCE_END, "")  # "숨을... 못... 쉬어요"
+    hangul = _NOT_HANGUL.sub("", dense)
+    alike = (with_spaces.translate(_LOOKALIKES), hangul.translate(_LOOKALIKES))
+    found = [with_spaces, dense, flat, compose(_open_syllables(dense)), hangul, _REPEAT.sub(r"\1", hangul), *alike]
+    if _LATIN_RUN.search(canonical):
+        typed = canonical.lower() if canonical.isupper() else canonical  # Caps Lock
+        found.append(spaced(compose("".join(_KEYS.get(c, c) for c in typed))).replace(SENTENCE_END, ""))
+    return tuple(dict.fromkeys(found))
+
+
+def _starts_syllable(text: str, at: int) -> bool:
+    return text[at] in _LEADS and at + 1 < len(text) and text[at + 1] in _VOWELS
+
+
+def _open_syllables(text: str) -> str:
+    # "주ㄱ고": a syllable without final before a lone consonant is taken apart, so that compose() can attach the consonant
+    out: list[str] = []
+    for char, after in pairwise(text + " "):
+        index = ord(char) - 0xAC00
+        if 0 <= index < 11172 and index % 28 == 0 and after in _LEADS:
+            out += [_LEADS[index // 588], _VOWELS[index % 588 // 28]]
+        else:
+            out.append(char)
+    return "".join(out)

@@ -1,0 +1,163 @@
+"""The one trainer: Hugging Face Trainer over token-budget batches, on one process or many (torchrun, FSDP)."""
+
+import math
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+
+from medllm.data.examples import Example
+
+IGNORED = -100
+LogFunction = Callable[[Mapping[str, float], int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """Knobs that every training step shares; `batch_tokens` counts padded tokens, `precision` is "fp32" or "bf16" (autocast)."""
+
+    num_epochs: float
+    batch_tokens: int
+    learning_rate: float
+    warmup_ratio: float
+    weight_decay: float
+    precision: str
+    checkpoint_steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainResult:
+    """What a training did; `seconds` is wall time and goes to logs only, never into an artifact."""
+
+    loss_first: float
+    loss_last: float
+    steps: int
+    tokens: int
+    loss_tokens: int
+    seconds: float
+
+
+class TokenBatches(Dataset[list[Example]]):
+    """Every batch of the whole training, fixed by the seed: similar lengths together, at most `batch_tokens` padded tokens.
+
+    One item is one batch, so the sampler of the Trainer only has to deal them out, to one process or to many.
+    """
+
+    def __init__(self, examples: Sequence[Example], *, num_epochs: float, batch_tokens: int, seed: int) -> None:
+        rng = random.Random(seed)
+        self.batches: list[list[Example]] = []
+        for epoch in range(math.ceil(num_epochs)):
+            share = min(1.0, num_epochs - epoch)
+            order = rng.sample(range(len(examples)), round(len(examples) * share))
+            order.sort(key=lambda i: len(examples[i].ids))  # stable: equal lengths stay shuffled
+            batches = list(self._cut([examples[i] for i in order], batch_tokens))
+            rng.shuffle(batches)
+            self.batches += batches
+
+    @staticmethod
+    def _cut(ordered: Sequence[Example], batch_tokens: int) -> "list[list[Example]]":
+        batches: list[list[Example]] = []
+        for example in ordered:
+            # sorted by length: the newcomer is the longest, so it sets the padded width
+            if batches and (len(batches[-1]) + 1) * len(example.ids) <= batch_tokens:
+                batches[-1].append(example)
+            else:
+                batches.append([example])
+        return batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> list[Example]:
+        return self.batches[index]
+
+
+def collate(batch: list[list[Example]]) -> dict[str, Tensor]:
+    """Right-pad one token-budget batch: input_ids, attention_mask, labels, all [rows, width]; labels are IGNORED outside the loss."""
+    rows = [example for part in batch for example in part]
+    width = max(len(example.ids) for example in rows)
+    input_ids = torch.zeros(len(rows), width, dtype=torch.long)
+    mask = torch.zeros(len(rows), width, dtype=torch.long)
+    labels = torch.full((len(rows), width), IGNORED, dtype=torch.long)
+    for row, example in enumerate(rows):
+        length = len(example.ids)
+        input_ids[row, :length] = torch.tensor(example.ids)
+        mask[row, :length] = 1
+        labels[row, max(example.loss_from, 1) : length] = input_ids[row, max(example.loss_from, 1) : length]
+    keys = torch.tensor([example.key for example in rows])
+    return {"input_ids": input_ids, "attention_mask": mask, "labels": labels, "keys": keys}
+
+
+class FixedOrderTrainer(Trainer):
+    """Trainer that keeps the batch order of TokenBatches and drops the `keys` column before the forward pass."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        return torch.utils.data.SequentialSampler(self.train_dataset)
+
+    def compute_loss(self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        """Cross-entropy on the labels, as the model computes it."""
+        inputs.pop("keys", None)
+        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch=num_items_in_batch)
+
+
+class _Curve(TrainerCallback):  # type: ignore[misc]
+    """Keeps the loss curve, hands it on, and stops on the first loss that is not a number."""
+
+    def __init__(self, forward: LogFunction | None) -> None:
+        self.losses: list[float] = []
+        self.forward = forward
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        """Trainer hook."""
+        if not logs or "loss" not in logs:
+            return
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise RuntimeError(f"loss is {loss} at step {state.global_step}; lower learning_rate or use precision=fp32")
+        self.losses.append(loss)
+        if self.forward:
+            self.forward({key: float(value) for key, value in logs.items()}, state.global_step)
+
+
+def train(
+    model: PreTrainedModel, examples: Sequence[Example], *, schedule: Schedule, seed: int, checkpoints: Path,
+    on_log: LogFunction | None = None, trainer_class: type[FixedOrderTrainer] = FixedOrderTrainer, **trainer_options: Any,
+) -> TrainResult:  # fmt: skip
+    """Train in place. Resumes from the newest checkpoint under `checkpoints`, a folder keyed by what is trained; removed by the caller."""
+    if schedule.precision not in ("fp32", "bf16"):
+        raise ValueError(f"precision must be fp32 or bf16, got {schedule.precision!r}")
+    dataset = TokenBatches(examples, num_epochs=schedule.num_epochs, batch_tokens=schedule.batch_tokens, seed=seed)
+    steps = len(dataset)
+    saving = schedule.checkpoint_steps > 0
+    arguments = TrainingArguments(
+        output_dir=str(checkpoints), max_steps=steps, per_device_train_batch_size=1, learning_rate=schedule.learning_rate,
+        lr_scheduler_type="cosine", warmup_steps=int(steps * schedule.warmup_ratio), weight_decay=schedule.weight_decay,
+        bf16=schedule.precision == "bf16", optim="adamw_torch_fused", adam_beta2=0.99, seed=seed, data_seed=seed, report_to=[],
+        logging_steps=max(1, steps // 50), disable_tqdm=False, save_strategy="steps" if saving else "no",
+        save_steps=schedule.checkpoint_steps if saving else 500, save_total_limit=1, use_cpu=not torch.cuda.is_available(),
+        remove_unused_columns=False, dataloader_num_workers=0, dataloader_pin_memory=torch.cuda.is_available(),
+    )  # fmt: skip
+    curve = _Curve(on_log)
+    trainer = trainer_class(
+        model=model, args=arguments, train_dataset=dataset, data_collator=collate, callbacks=[curve], **trainer_options
+    )
+    newest = sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    model.train()
+    started = time.perf_counter()
+    trainer.train(resume_from_checkpoint=str(newest[-1]) if newest else None)
+    seconds = time.perf_counter() - started
+    # mixed precision wraps forward for good; later steps must see the plain fp32 model
+    trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+    model.eval()
+    return TrainResult(
+        loss_first=curve.losses[0], loss_last=curve.losses[-1], steps=steps, seconds=seconds,
+        tokens=sum(len(e.ids) for batch in dataset.batches for e in batch),
+        loss_tokens=sum(len(e.ids) - max(e.loss_from, 1) for batch in dataset.batches for e in batch),
+    )  # fmt: skip

@@ -1,0 +1,30 @@
+"""Teacher-student recovery: python -m pipeline.distill teacher=teacher source=pruned target=distilled."""
+
+from hydra.utils import call
+from omegaconf import DictConfig
+
+from medllm.data.atomic import replaced_folder
+from pipeline.entry import entrypoint
+from pipeline.layout import PREPARED, model_dir, target_dir
+from pipeline.record import flat, recorded, speed
+from pipeline.train_run import train_run
+
+
+@entrypoint
+def main(cfg: DictConfig) -> None:
+    """artifacts/models/<source> + <teacher> -> artifacts/models/<target>."""
+    with (
+        recorded("distill") as metrics,
+        train_run("distill", cfg.distill, seed=cfg.seed, parents=[cfg.source, cfg.teacher], experiment_name=cfg.experiment_name) as run,
+        replaced_folder(target_dir(cfg.target)) as folder,
+    ):
+        result = call(
+            cfg.distill, model_dir(cfg.teacher), model_dir(cfg.source), PREPARED, folder, seed=cfg.seed, checkpoints=run.checkpoints,
+            on_log=run.on_log, _convert_="all",
+        )  # fmt: skip
+        metrics |= flat(result)
+        run.on_log(speed(result.training), result.training.steps)
+
+
+if __name__ == "__main__":
+    main()

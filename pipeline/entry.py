@@ -1,0 +1,63 @@
+"""Every entrypoint is a @hydra.main app over conf/stage.yaml; this wraps it so that users see one line instead of a traceback."""
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from medllm.errors import UserError
+from pipeline.schema import register
+from pipeline.validate import validate
+
+Step = Callable[[DictConfig], None]
+
+
+def _fail(message: str) -> None:
+    print(" ".join(f"error: {message}".split()), file=sys.stderr)  # noqa: T201
+    raise SystemExit(1)
+
+
+def _checked(step: Step, cfg: DictConfig) -> None:
+    replaced = [item.lstrip("+").split("=", 1)[0] for item in HydraConfig.get().overrides.task if item.startswith("+")]
+    try:
+        step(validate(cfg, replaced_groups=replaced))
+    except UserError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or 'input/output'}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        _fail("interrupted; nothing was kept half-written, run the same command again")
+    except RuntimeError as error:
+        # A step that broke its own promise says so in one line; MEDLLM_TRACEBACK=1 shows where.
+        if os.environ.get("MEDLLM_TRACEBACK"):
+            raise
+        _fail(f"{error} (set MEDLLM_TRACEBACK=1 for the traceback)")
+
+
+def entrypoint(step: Step) -> Callable[[], None]:
+    """Turn `step(cfg)` into a command: `python -m pipeline.<stage> [key=value ...]`."""
+    register()
+
+    @functools.wraps(step)
+    def checked(cfg: DictConfig) -> None:
+        _checked(step, cfg)
+
+    app = hydra.main(version_base="1.3", config_path="../conf", config_name="stage")(checked)
+
+    @functools.wraps(step)
+    def command() -> None:
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing its own multi-line summary
+        if not os.path.exists("params.yaml"):  # noqa: PTH110
+            _fail("params.yaml: not in this folder; run from the repository root, or compose it with python -m pipeline.compose")
+        try:
+            app()
+        except (HydraException, OmegaConfBaseException) as error:
+            _fail(str(error))
+
+    return command

@@ -1,0 +1,27 @@
+"""One model in one backend: python -m pipeline.quantize source=student target=student_gguf_q8_0 node=gguf_q8_0."""
+
+from hydra.utils import call
+from omegaconf import DictConfig
+
+from medllm.data.atomic import replaced_folder
+from medllm.model.folder import Lineage, read_lineage
+from pipeline.entry import entrypoint
+from pipeline.layout import model_dir, target_dir
+from pipeline.record import flat, recorded
+
+
+@entrypoint
+def main(cfg: DictConfig) -> None:
+    """artifacts/models/<source> -> artifacts/models/<target>, with the knobs of quantize.<node>."""
+    node = cfg.quantize[cfg.node]
+    with recorded(f"quantize/{cfg.target}") as metrics, replaced_folder(target_dir(cfg.target)) as folder:
+        result = call(node, model_dir(cfg.source), folder)
+        metrics |= flat(result)
+        Lineage(
+            name=cfg.target, parent=cfg.source, step="quantize", method=cfg.node, params={"scheme": node.scheme},
+            template_sha256=read_lineage(model_dir(cfg.source)).template_sha256, notes={"fallbacks": list(result.fallbacks)},
+        ).save(folder)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

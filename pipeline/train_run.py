@@ -1,0 +1,59 @@
+"""What the three training stages share: checkpoints keyed by their inputs, a check of the disk, and a live MLflow run."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from medllm.errors import UserError
+from medllm.training import LogFunction
+from pipeline.layout import ARTIFACTS, PREPARED, model_dir
+from pipeline.tracking import live_run
+
+# fp32 weights, two Adam moments and gradients in a checkpoint, and the saved bf16 model: bytes a parameter, generously
+_BYTES_PER_BF16_BYTE = 10
+_LEAST_FREE_BYTES = 200 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainRun:
+    """Where checkpoints go and whom to tell about losses."""
+
+    checkpoints: Path
+    on_log: LogFunction
+
+
+def inputs_sha256(node: DictConfig, seed: int, parents: list[str]) -> str:
+    """Identity of a training: its knobs, the prepared data and the weights it starts from."""
+    digest = hashlib.sha256(json.dumps([OmegaConf.to_container(node), seed], sort_keys=True).encode())
+    files = [PREPARED / "corpus.jsonl", PREPARED / "train.jsonl"]
+    files += [path for name in parents for path in sorted(model_dir(name).glob("*.safetensors"))]
+    for path in files:
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def check_disk(parents: list[str]) -> None:
+    """UserError before anything is trained when the results would not fit."""
+    source = sum(path.stat().st_size for name in parents for path in model_dir(name).glob("*.safetensors"))
+    needed = max(_LEAST_FREE_BYTES, _BYTES_PER_BF16_BYTE * source)
+    ARTIFACTS.mkdir(exist_ok=True)
+    free = shutil.disk_usage(ARTIFACTS).free
+    if free < needed:
+        raise UserError(f"{ARTIFACTS}: {free / 2**20:.0f} MiB free, this stage may need {needed / 2**20:.0f} MiB; free some space and run dvc repro again")
+
+
+@contextmanager
+def train_run(stage: str, node: DictConfig, *, seed: int, parents: list[str], experiment_name: str) -> Iterator[TrainRun]:
+    """Checks first, then a live run; the checkpoints are removed when the stage succeeds and kept for the next try when it does not."""
+    check_disk(parents)
+    key = inputs_sha256(node, seed, parents)
+    checkpoints = ARTIFACTS / ".ckpt" / f"{stage.replace('@', '_')}-{key[:16]}"
+    with live_run(stage, key, node, experiment_name=experiment_name) as on_log:
+        yield TrainRun(checkpoints=checkpoints, on_log=on_log)
+    shutil.rmtree(checkpoints, ignore_errors=True)

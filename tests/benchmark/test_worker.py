@@ -1,0 +1,112 @@
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from medllm.benchmark.process import Worker, worker_environment
+
+FAKE = Path(__file__).with_name("fake_worker.py")
+EVEN, ODD = [2, 3, 4], [1, 3, 4]
+
+
+def start(behaviour: str) -> Worker:
+    return Worker("student", [sys.executable, str(FAKE), behaviour], environment=worker_environment(threads=1))
+
+
+@contextmanager
+def loaded(behaviour: str) -> Iterator[Worker]:
+    with start(behaviour) as worker:
+        worker.wait_imported()
+        worker.load()
+        yield worker
+
+
+def test_loads_measures_and_finishes() -> None:
+    with loaded("good") as worker:
+        assert worker.loaded["engine"] == "fake"
+        assert worker.loaded["dtype"] == "f16"
+        assert worker.loaded["load_s"] > 0
+        grown = worker.loaded["rss_after_load_bytes"] - worker.loaded["rss_import_bytes"]
+        assert 29e6 < grown < 40e6
+        sample = worker.ask(prompts=[EVEN], answer_tokens=20)
+        assert (sample["tokens"], sample["prompt"]) == (20, 0)
+        assert 0.001 <= sample["ttft_s"] < 2
+        assert 5 < sample["decode_tokens_per_s"] < 1000
+        assert worker.ask(finish=True)["peak_rss_bytes"] >= worker.loaded["rss_after_load_bytes"]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "prompts", "expected"),
+    [
+        ("good", [ODD, EVEN], (20, 1)),  # the answer to the first prompt ended early
+        ("brief", [ODD, ODD], (3, 0)),  # all end early: the longest counts, and says so
+    ],
+)
+def test_short_answers_are_replaced(behaviour: str, prompts: list[list[int]], expected: tuple[int, int]) -> None:
+    with loaded(behaviour) as worker:
+        sample = worker.ask(prompts=prompts, answer_tokens=20)
+        assert (sample["tokens"], sample["prompt"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "prompt", "message"),
+    [("dies", EVEN, "'student' ended with exit code 1: ValueError: the weights are gone"), ("mute", ODD, "no prompt of 1")],
+)
+def test_a_dead_worker_tells_its_last_line(behaviour: str, prompt: list[int], message: str) -> None:
+    with loaded(behaviour) as worker, pytest.raises(RuntimeError, match=message):
+        worker.ask(prompts=[prompt], answer_tokens=4)
+
+
+def test_a_worker_that_dies_at_the_start_or_between_commands() -> None:
+    command = [sys.executable, "-c", "raise SystemExit('no such model')"]
+    with (
+        pytest.raises(RuntimeError, match="no such model"),
+        Worker("student", command, environment=worker_environment(threads=1)) as worker,
+    ):
+        worker.wait_imported()
+    with loaded("good") as worker:
+        worker._process.kill()
+        worker._process.wait()
+        with pytest.raises(RuntimeError, match="exit code -9"):
+            worker.ask(finish=True)
+
+
+def test_no_worker_outlives_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medllm.benchmark.process._STOP_SECONDS", 0.1)
+    worker = start("hangs")
+
+    def interrupted() -> None:
+        with worker:
+            worker.wait_imported()
+            worker.load()
+            assert worker._process.stdin is not None
+            worker._process.stdin.write('{"prompts": [[2, 3]], "answer_tokens": 4}\n')
+            worker._process.stdin.flush()
+            time.sleep(0.2)  # busy now, and deaf to the end of its input
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not psutil.pid_exists(worker._process.pid)
+
+
+def test_a_worker_that_is_never_told_to_load_leaves() -> None:
+    with start("good") as worker:
+        worker.wait_imported()
+    assert worker._process.returncode == 0
+
+
+def test_peak_memory_is_the_workers_own() -> None:
+    """A child must not inherit the peak of a fat parent (ru_maxrss does, across fork and exec)."""
+    code = "x = b'x' * 300_000_000; import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]], check=True)"
+    child = "from medllm.benchmark.memory import peak_rss_bytes, rss_bytes; print(rss_bytes(), peak_rss_bytes())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, child], env=worker_environment(threads=1), capture_output=True, encoding="utf-8", check=True
+    )
+    now, peak = map(int, done.stdout.split())
+    assert now <= peak < 100e6
