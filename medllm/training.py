@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 
 from medllm.data.examples import Example
+from medllm.errors import UserError
 
 IGNORED = -100
 LogFunction = Callable[[Mapping[str, float], int], None]
@@ -99,19 +100,28 @@ class FixedOrderTrainer(Trainer):
     """Trainer that keeps the batch order of TokenBatches and drops the `keys` column before the forward pass."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        return torch.utils.data.SequentialSampler(self.train_dataset)
+        batches: Any = self.train_dataset
+        return torch.utils.data.SequentialSampler(batches)
 
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         """Cross-entropy on the labels, as the model computes it."""
         inputs.pop("keys", None)
         return super().compute_loss(model, inputs, return_outputs, num_items_in_batch=num_items_in_batch)
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        # Trainer puts the names of the file into the module as they are. GPT-NeoX is held as lm_head and stored as embed_out, so that
+        # its head would silently stay as it was before training; from_pretrained knows both names.
+        module: Any = self.model if model is None else model
+        if not isinstance(module, PreTrainedModel) or self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        module.load_state_dict(type(module).from_pretrained(resume_from_checkpoint, dtype=module.dtype).state_dict())
 
-class _Curve(TrainerCallback):  # type: ignore[misc]
-    """Keeps the loss curve, hands it on, and stops on the first loss that is not a number."""
+
+class _Watch(TrainerCallback):
+    """Hands the loss curve on, and stops on the first loss that is not a number."""
 
     def __init__(self, forward: LogFunction | None) -> None:
-        self.losses: list[float] = []
         self.forward = forward
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
@@ -121,9 +131,14 @@ class _Curve(TrainerCallback):  # type: ignore[misc]
         loss = float(logs["loss"])
         if not math.isfinite(loss):
             raise RuntimeError(f"loss is {loss} at step {state.global_step}; lower learning_rate or use precision=fp32")
-        self.losses.append(loss)
         if self.forward:
             self.forward({key: float(value) for key, value in logs.items()}, state.global_step)
+
+
+def _newest_checkpoint(checkpoints: Path) -> Path | None:
+    """The trainer's state is written last: a checkpoint without it was cut off."""
+    whole = [path.parent for path in checkpoints.glob("checkpoint-*/trainer_state.json")]
+    return max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
 
 
 def train(
@@ -135,29 +150,32 @@ def train(
         raise ValueError(f"precision must be fp32 or bf16, got {schedule.precision!r}")
     dataset = TokenBatches(examples, num_epochs=schedule.num_epochs, batch_tokens=schedule.batch_tokens, seed=seed)
     steps = len(dataset)
+    if not steps:
+        raise UserError(f"schedule.num_epochs={schedule.num_epochs} of {len(examples)} examples is no batch at all; raise it or add data")
     saving = schedule.checkpoint_steps > 0
     arguments = TrainingArguments(
         output_dir=str(checkpoints), max_steps=steps, per_device_train_batch_size=1, learning_rate=schedule.learning_rate,
         lr_scheduler_type="cosine", warmup_steps=int(steps * schedule.warmup_ratio), weight_decay=schedule.weight_decay,
         bf16=schedule.precision == "bf16", optim="adamw_torch_fused", adam_beta2=0.99, seed=seed, data_seed=seed, report_to=[],
-        logging_steps=max(1, steps // 50), disable_tqdm=False, save_strategy="steps" if saving else "no",
+        logging_steps=max(1, steps // 50), logging_nan_inf_filter=False, disable_tqdm=False, save_strategy="steps" if saving else "no",
         save_steps=schedule.checkpoint_steps if saving else 500, save_total_limit=1, use_cpu=not torch.cuda.is_available(),
         remove_unused_columns=False, dataloader_num_workers=0, dataloader_pin_memory=torch.cuda.is_available(),
     )  # fmt: skip
-    curve = _Curve(on_log)
     trainer = trainer_class(
-        model=model, args=arguments, train_dataset=dataset, data_collator=collate, callbacks=[curve], **trainer_options
+        model=model, args=arguments, train_dataset=dataset, data_collator=collate, callbacks=[_Watch(on_log)], **trainer_options
     )
-    newest = sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    newest = _newest_checkpoint(checkpoints)
     model.train()
     started = time.perf_counter()
-    trainer.train(resume_from_checkpoint=str(newest[-1]) if newest else None)
+    trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     seconds = time.perf_counter() - started
-    # mixed precision wraps forward for good; later steps must see the plain fp32 model
+    # mixed precision wraps forward for good, and a GPU keeps the model; later steps must see the plain fp32 model on the CPU
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-    model.eval()
+    module: torch.nn.Module = model
+    module.eval().cpu()
+    losses = [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]  # a checkpoint brings its own part back
     return TrainResult(
-        loss_first=curve.losses[0], loss_last=curve.losses[-1], steps=steps, seconds=seconds,
+        loss_first=losses[0], loss_last=losses[-1], steps=steps, seconds=seconds,
         tokens=sum(len(e.ids) for batch in dataset.batches for e in batch),
         loss_tokens=sum(len(e.ids) - max(e.loss_from, 1) for batch in dataset.batches for e in batch),
     )  # fmt: skip

@@ -22,8 +22,8 @@ def main(cfg: DictConfig) -> None:
     """artifacts/models/* -> metrics/benchmark/<model>.json."""
     with recorded("benchmark"), replaced_folder(output_root() / "metrics" / "benchmark") as folder:
         rows = call(
-            cfg.benchmark, {name: model_dir(name) for name in cfg.models}, baseline_a=cfg.compare.baseline_a, baseline_b=cfg.compare.baseline_b,
-            threads=cfg.threads, seed=cfg.seed, on_round=_tell,
+            cfg.benchmark, {name: model_dir(name) for name in cfg.models}, baseline_a=cfg.compare.baseline_a,
+            baseline_b=cfg.compare.baseline_b, threads=cfg.threads, seed=cfg.seed, on_round=_tell,
         )  # fmt: skip
         for name, row in rows.items():
             write_json(folder / f"{name}.json", row)

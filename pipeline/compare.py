@@ -13,8 +13,9 @@ def main(cfg: DictConfig) -> None:
     """metrics/{evaluate,benchmark}, predictions, lineage -> metrics/compare.json."""
     with recorded("compare") as metrics:
         metrics |= call(
-            cfg.compare, list(cfg.models), metrics=METRICS, predictions=PREDICTIONS, models_folder=ARTIFACTS / "models", seed=cfg.seed, _convert_="all"
-        )
+            cfg.compare, list(cfg.models), metrics=METRICS, predictions=PREDICTIONS, models_folder=ARTIFACTS / "models",
+            seed=cfg.seed, _convert_="all",
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

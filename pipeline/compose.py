@@ -10,9 +10,11 @@ from hydra import initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from medllm.errors import UserError
 from pipeline.conf_sha import CONF
+from pipeline.messages import one_line
 from pipeline.schema import register
 from pipeline.validate import validate
 
@@ -26,8 +28,8 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
         with initialize_config_dir(str(CONF), version_base=None):
             cfg = hydra_compose("config", overrides=list(overrides))
         OmegaConf.resolve(cfg)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(f"config error: {' '.join(str(error).split())}") from error
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+        raise UserError(f"config error: {one_line(error)}") from error
     validate(cfg)
     return cfg
 

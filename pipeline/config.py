@@ -13,7 +13,8 @@ def main(cfg: DictConfig) -> None:
     """Compare the stamp of params.yaml with conf/; keys, types and ranges were checked on the way here."""
     if cfg.conf_sha != conf_sha():
         raise UserError(
-            f"params.yaml is stale: composed from conf@{cfg.conf_sha}, conf/ is now {conf_sha()}; run python -m pipeline.compose, then dvc repro"
+            f"params.yaml is stale: composed from conf@{cfg.conf_sha}, conf/ is now {conf_sha()}; "
+            "run python -m pipeline.compose, then dvc repro"
         )
     target = output_root() / "config"
     target.mkdir(parents=True, exist_ok=True)

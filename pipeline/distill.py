@@ -4,7 +4,7 @@ from hydra.utils import call
 from omegaconf import DictConfig
 
 from medllm.data.atomic import replaced_folder
-from pipeline.entry import entrypoint
+from pipeline.entry import entrypoint, wired
 from pipeline.layout import PREPARED, model_dir, target_dir
 from pipeline.record import flat, recorded, speed
 from pipeline.train_run import train_run
@@ -13,6 +13,7 @@ from pipeline.train_run import train_run
 @entrypoint
 def main(cfg: DictConfig) -> None:
     """artifacts/models/<source> + <teacher> -> artifacts/models/<target>."""
+    wired(cfg, "teacher", "source", "target")
     with (
         recorded("distill") as metrics,
         train_run("distill", cfg.distill, seed=cfg.seed, parents=[cfg.source, cfg.teacher], experiment_name=cfg.experiment_name) as run,

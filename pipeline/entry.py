@@ -4,31 +4,44 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from medllm.errors import UserError
+from pipeline.messages import one_line, unwrapped
 from pipeline.schema import register
 from pipeline.validate import validate
 
 Step = Callable[[DictConfig], None]
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     print(" ".join(f"error: {message}".split()), file=sys.stderr)  # noqa: T201
     raise SystemExit(1)
 
 
-def _checked(step: Step, cfg: DictConfig) -> None:
+def _run(step: Step, cfg: DictConfig) -> None:
     replaced = [item.lstrip("+").split("=", 1)[0] for item in HydraConfig.get().overrides.task if item.startswith("+")]
     try:
         step(validate(cfg, replaced_groups=replaced))
+    except InstantiationException as error:
+        inner = unwrapped(error)
+        raise inner from inner.__cause__
+
+
+def _checked(step: Step, cfg: DictConfig) -> None:
+    try:
+        _run(step, cfg)
     except UserError as error:
         _fail(str(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        _fail(f"config error: {one_line(error)}")
     except OSError as error:
         _fail(f"{error.filename or 'input/output'}: {error.strerror or error}")
     except KeyboardInterrupt:
@@ -40,12 +53,23 @@ def _checked(step: Step, cfg: DictConfig) -> None:
         _fail(f"{error} (set MEDLLM_TRACEBACK=1 for the traceback)")
 
 
+def wired(cfg: DictConfig, *names: str) -> None:
+    """UserError when the command line leaves out what dvc.yaml always gives: which models to read and write."""
+    for name in names:
+        if not cfg[name]:
+            raise UserError(f"{name}= is missing on the command line; dvc.yaml shows how the stage is called, dvc repro calls it")
+
+
 def entrypoint(step: Step) -> Callable[[], None]:
     """Turn `step(cfg)` into a command: `python -m pipeline.<stage> [key=value ...]`."""
     register()
 
+    composed = False
+
     @functools.wraps(step)
     def checked(cfg: DictConfig) -> None:
+        nonlocal composed
+        composed = True
         _checked(step, cfg)
 
     app = hydra.main(version_base="1.3", config_path="../conf", config_name="stage")(checked)
@@ -57,7 +81,9 @@ def entrypoint(step: Step) -> Callable[[], None]:
             _fail("params.yaml: not in this folder; run from the repository root, or compose it with python -m pipeline.compose")
         try:
             app()
-        except (HydraException, OmegaConfBaseException) as error:
-            _fail(str(error))
+        except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+            if composed:
+                raise
+            _fail(f"config error: {one_line(error)}")
 
     return command

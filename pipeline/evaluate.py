@@ -3,7 +3,7 @@
 from hydra.utils import call
 from omegaconf import DictConfig
 
-from pipeline.entry import entrypoint
+from pipeline.entry import entrypoint, wired
 from pipeline.layout import PREPARED, model_dir, output_root
 from pipeline.record import recorded
 
@@ -11,10 +11,12 @@ from pipeline.record import recorded
 @entrypoint
 def main(cfg: DictConfig) -> None:
     """artifacts/models/<source> -> metrics/evaluate/<source>.json and predictions/<source>.jsonl."""
+    wired(cfg, "source")
     with recorded(f"evaluate/{cfg.source}") as metrics:
         metrics |= call(
-            cfg.evaluate, model_dir(cfg.source), PREPARED, output_root() / "predictions", metric_prefix=cfg.data.metric_prefix, threads=cfg.threads
-        )
+            cfg.evaluate, model_dir(cfg.source), PREPARED, output_root() / "predictions", metric_prefix=cfg.data.metric_prefix,
+            threads=cfg.threads,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

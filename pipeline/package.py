@@ -15,9 +15,9 @@ def main(cfg: DictConfig) -> None:
     champion = read_json(METRICS / "compare.json")["champion"]
     with recorded("package"), replaced_folder(output_root() / "package") as folder:
         call(
-            cfg.package, model_dir(champion), folder, training_folder=model_dir("teacher"), graph=ARTIFACTS / "graph",
-            redflags=KNOWLEDGE / "redflags.csv", prepared=PREPARED, metrics=read_json(METRICS / "evaluate" / f"{champion}.json"),
-            threads=cfg.threads, seed=cfg.seed,
+            cfg.package, model_dir(champion), folder, models_folder=ARTIFACTS / "models", training_folder=model_dir("teacher"),
+            graph=ARTIFACTS / "graph", redflags=KNOWLEDGE / "redflags.csv", prepared=PREPARED,
+            metrics=read_json(METRICS / "evaluate" / f"{champion}.json"), threads=cfg.threads, seed=cfg.seed,
         )  # fmt: skip
 
 

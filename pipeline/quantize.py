@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 
 from medllm.data.atomic import replaced_folder
 from medllm.model.folder import Lineage, read_lineage
-from pipeline.entry import entrypoint
+from pipeline.entry import entrypoint, wired
 from pipeline.layout import model_dir, target_dir
 from pipeline.record import flat, recorded
 
@@ -13,6 +13,7 @@ from pipeline.record import flat, recorded
 @entrypoint
 def main(cfg: DictConfig) -> None:
     """artifacts/models/<source> -> artifacts/models/<target>, with the knobs of quantize.<node>."""
+    wired(cfg, "node", "source", "target")
     node = cfg.quantize[cfg.node]
     with recorded(f"quantize/{cfg.target}") as metrics, replaced_folder(target_dir(cfg.target)) as folder:
         result = call(node, model_dir(cfg.source), folder)

@@ -19,8 +19,9 @@ def main(cfg: DictConfig) -> None:
     seconds = {path.relative_to(ARTIFACTS / "timings").with_suffix("").as_posix(): read_json(path)["seconds"] for path in timings}
     with recorded("report"), replaced_folder(output_root() / "report") as folder:
         call(
-            cfg.report, folder, compare=read_json(METRICS / "compare.json"), data_report=data_view(read_json(METRICS / "prepare_data.json")),
-            step_metrics={step: read_json(METRICS / f"{step}.json") for step in STEPS}, predictions=PREDICTIONS, stage_seconds=seconds,
+            cfg.report, folder, compare=read_json(METRICS / "compare.json"), predictions=PREDICTIONS, stage_seconds=seconds,
+            data_report=data_view(read_json(METRICS / "prepare_data.json")),
+            step_metrics={step: read_json(METRICS / f"{step}.json") for step in STEPS},
         )  # fmt: skip
 
 

@@ -24,6 +24,14 @@ def store() -> Path:
     return Path(os.environ.get("DVC_ROOT") or ".").resolve() / "artifacts" / "mlflow"
 
 
+def failures() -> tuple[type[Exception], ...]:
+    """What a tracking store may raise when it is locked, full, broken or away."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return MlflowException, SQLAlchemyError, OSError
+
+
 def warn(what: str, error: Exception) -> None:
     """One line on stderr; the pipeline goes on and `track` catches up later."""
     print(f"mlflow: {what} failed ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}); going on", file=sys.stderr)  # noqa: T201
@@ -67,22 +75,18 @@ def flat_params(node: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 def live_run(stage: str, inputs_sha256: str, node: DictConfig, *, experiment_name: str) -> "Iterator[LogFunction]":
     """A run with loss curves and system metrics while a stage trains; `track` adopts it by the hash of the inputs."""
     import mlflow
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
 
-    failures = (MlflowException, SQLAlchemyError, OSError)
     run_id: str | None = None
     try:
-        client, experiment_id = connect(experiment_name)
+        _, experiment_id = connect(experiment_name)
         mlflow.set_system_metrics_sampling_interval(1)
-        active = mlflow.start_run(
-            experiment_id=experiment_id, run_name=stage, log_system_metrics=True, tags={STAGE_TAG: stage, INPUTS_TAG: inputs_sha256, "medllm.live": "true"}
-        )
+        tags = {STAGE_TAG: stage, INPUTS_TAG: inputs_sha256, "medllm.live": "true"}
+        active = mlflow.start_run(experiment_id=experiment_id, run_name=stage, log_system_metrics=True, tags=tags)
         run_id = active.info.run_id
         container = OmegaConf.to_container(node, resolve=True)
         assert isinstance(container, dict)
         mlflow.log_params(flat_params({str(key): value for key, value in container.items()}))
-    except failures as error:
+    except failures() as error:
         warn("opening a live run", error)
 
     def log(values: Mapping[str, float], step: int) -> None:
@@ -91,22 +95,22 @@ def live_run(stage: str, inputs_sha256: str, node: DictConfig, *, experiment_nam
             return
         try:
             mlflow.log_metrics(dict(values), step=step)
-        except failures as error:
+        except failures() as error:
             warn("logging", error)
             run_id = None
 
     try:
         yield log
     except BaseException:
-        _end(failures, "FAILED")
+        _end("FAILED")
         raise
-    _end(failures, "FINISHED")
+    _end("FINISHED")
 
 
-def _end(failures: tuple[type[Exception], ...], status: str) -> None:
+def _end(status: str) -> None:
     import mlflow
 
     try:
         mlflow.end_run(status)
-    except failures as error:
+    except failures() as error:
         warn("closing the live run", error)

@@ -45,7 +45,8 @@ def check_disk(parents: list[str]) -> None:
     ARTIFACTS.mkdir(exist_ok=True)
     free = shutil.disk_usage(ARTIFACTS).free
     if free < needed:
-        raise UserError(f"{ARTIFACTS}: {free / 2**20:.0f} MiB free, this stage may need {needed / 2**20:.0f} MiB; free some space and run dvc repro again")
+        shortage = f"{free / 2**20:.0f} MiB free, this stage may need {needed / 2**20:.0f} MiB"
+        raise UserError(f"{ARTIFACTS}: {shortage}; free some space and run dvc repro again")
 
 
 @contextmanager

@@ -109,3 +109,16 @@ def tiny_gguf(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> di
     for scheme, head in (("f16", "f16"), ("q8_0", "q8_0"), ("q4_0", "q8_0")):
         quantize_gguf(tiny_folder, root / scheme, scheme=scheme, head_scheme=head)
     return {path.name: path for path in sorted(root.iterdir())}
+
+
+@pytest.fixture(scope="session")
+def small_prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """data/prepared of the sample in miniature: 30 trained facts, 6 held out, 20 maths problems. Read-only: copy it to change it."""
+    from medllm.data.prepare import prepare_data
+    from medllm.data.sample.generate import make_sample
+
+    root = tmp_path_factory.mktemp("data")
+    knowledge = Path(__file__).parents[1] / "data" / "knowledge"
+    make_sample(knowledge, root / "raw", num_trained_facts=30, num_heldout_facts=6, num_maths=20, seed=13)
+    prepare_data(root / "raw", root / "prepared", max_bad_share=0.0, num_calibration=16, seed=13, similarity=0.9)
+    return root / "prepared"

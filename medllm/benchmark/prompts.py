@@ -1,4 +1,4 @@
-"""Random prompts of valid token ids, the same for every model."""
+"""A random prompt of valid token ids, the same for every model."""
 
 import json
 import random
@@ -35,7 +35,6 @@ def _ordinary_ids(tokenizer: dict[str, object]) -> set[int]:
     return ids - {token["id"] for token in added}
 
 
-def random_prompts(ids: Sequence[int], *, length: int, count: int, seed: str) -> list[list[int]]:
-    """`count` prompts of `length` ids. A new one each round: a repeated prompt would be answered from the engine's prefix cache."""
-    source = random.Random(seed)
-    return [source.choices(ids, k=length) for _ in range(count)]
+def random_prompt(ids: Sequence[int], *, length: int, seed: str) -> list[int]:
+    """A prompt of `length` ids; the same for the same seed."""
+    return random.Random(seed).choices(ids, k=length)

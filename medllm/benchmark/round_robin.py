@@ -8,13 +8,12 @@ from typing import Any
 
 from medllm.benchmark.device import device_name
 from medllm.benchmark.process import Worker, worker_command, worker_environment
-from medllm.benchmark.prompts import random_prompts, usable_ids
+from medllm.benchmark.prompts import random_prompt, usable_ids
 from medllm.benchmark.summary import summarise
 from medllm.benchmark.weights import read_weights
 from medllm.errors import UserError
 from medllm.model.folder import model_bytes, weight_bytes
 
-PROMPTS_PER_ROUND = 8
 FP32_SUFFIX = "_fp32"
 
 Samples = dict[str, dict[str, Any]]
@@ -56,14 +55,14 @@ def run_benchmark(
     with ExitStack() as stack:
         workers = _start(rows, threads=threads, stack=stack)
         for number in range(-warmup_rounds, rounds):
-            prompts = random_prompts(ids, length=prompt_tokens, count=PROMPTS_PER_ROUND, seed=f"{seed}:{number}")
-            timed.append(_round(workers, number, prompts=prompts, answer_tokens=answer_tokens))
+            prompt = random_prompt(ids, length=prompt_tokens, seed=f"{seed}:{number}")
+            timed.append(_round(workers, number, prompt=prompt, answer_tokens=answer_tokens))
             if number >= 0 and on_round is not None:
                 on_round(number, timed[-1])
         memory = {name: {**worker.loaded, **worker.ask(finish=True)} for name, worker in workers.items()}
     del timed[:warmup_rounds]
     static = {name: _static(row.folder, memory[name]) for name, row in rows.items()}
-    speed = summarise(timed, baseline_a=baseline_a, baseline_b=baseline_b, prompt_tokens=prompt_tokens, answer_tokens=answer_tokens)
+    speed = summarise(timed, baseline_a=baseline_a, baseline_b=baseline_b, prompt_tokens=prompt_tokens)
     conditions: dict[str, Any] = {"threads": threads, "prompt_tokens": prompt_tokens, "answer_tokens": answer_tokens, "rounds": rounds}
     conditions["device"] = device_name(threads=threads)
     return {name: {**conditions, **static[name], **memory[name], **speed[name]} for name in rows}
@@ -92,18 +91,19 @@ def _start(rows: Mapping[str, _Row], *, threads: int, stack: ExitStack) -> dict[
     return workers
 
 
-def _round(workers: Mapping[str, Worker], number: int, *, prompts: list[list[int]], answer_tokens: int) -> Samples:
+def _round(workers: Mapping[str, Worker], number: int, *, prompt: list[int], answer_tokens: int) -> Samples:
     """Ask every worker once; the order is rotated, so that no model always follows the same one."""
     names = list(workers)
     shift = number % len(names)
-    return {name: workers[name].ask(prompts=prompts, answer_tokens=answer_tokens) for name in names[shift:] + names[:shift]}
+    return {name: workers[name].ask(prompt=prompt, answer_tokens=answer_tokens) for name in names[shift:] + names[:shift]}
 
 
 def _static(folder: Path, loaded: Mapping[str, Any]) -> dict[str, Any]:
     """Figures of the files, and of the memory after loading.
 
-    `resident_weight_bytes` are the tensors as they lie in memory; `load_growth_bytes` is what the process really grew by: weights,
-    KV cache, buffers, and library code first used. Apart, because the KV cache is reserved at once by one engine and not by the other.
+    `resident_weight_bytes` is computed from the file (the tensors in the dtype they run in), not measured. `load_growth_bytes` is what
+    the process really grew by: weights, KV cache, buffers, and library code first used. Apart, because the KV cache is reserved at once
+    by one engine and not by the other.
     """
     weights = read_weights(folder, dtype=loaded["dtype"])
     return {

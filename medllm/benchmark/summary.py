@@ -10,29 +10,21 @@ Column = NDArray[np.float64]
 
 
 def summarise(
-    rounds: Sequence[Mapping[str, Mapping[str, Any]]], *, baseline_a: str, baseline_b: str, prompt_tokens: int, answer_tokens: int
+    rounds: Sequence[Mapping[str, Mapping[str, Any]]], *, baseline_a: str, baseline_b: str, prompt_tokens: int
 ) -> dict[str, dict[str, Any]]:
-    """Per model: medians, 10th and 90th percentiles over rounds, and the same of the ratios to the baselines of the same round.
-
-    `answer_ms` is the time of a whole answer of `answer_tokens`: measured when the model went on that long, else the measured time
-    to first token plus the rest at the measured rate.
-    """
-    columns = {
-        name: {key: _column(rounds, name, key) for key in ("ttft_s", "decode_tokens_per_s", "tokens", "prompt")} for name in rounds[0]
-    }
+    """Per model: medians, 10th and 90th percentiles over rounds, and the same of the ratios to the baselines of the same round."""
+    columns = {name: {key: _column(rounds, name, key) for key in ("ttft_s", "answer_s", "decode_tokens_per_s")} for name in rounds[0]}
     rate_a, rate_b = (columns[name]["decode_tokens_per_s"] for name in (baseline_a, baseline_b))
     result: dict[str, dict[str, Any]] = {}
     for name, column in columns.items():
         ttft, rate = column["ttft_s"], column["decode_tokens_per_s"]
-        answer_ms = 1000 * (ttft + (answer_tokens - 1) / rate)
+        answer_ms = 1000 * column["answer_s"]
         result[name] = {
             "ttft_ms_p50": _percentile(1000 * ttft, 50),
             "ttft_ms_p95": _percentile(1000 * ttft, 95),
             "prefill_tokens_per_s": _percentile(prompt_tokens / ttft, 50),
             "answer_ms_p50": _percentile(answer_ms, 50),
             "answer_ms_p95": _percentile(answer_ms, 95),
-            "answer_tokens_measured": _percentile(column["tokens"], 50),
-            "prompts_replaced": int(column["prompt"].sum()),
             **_spread("decode_tokens_per_s", rate),
             **_spread("decode_ratio_to_a", rate / rate_a),
             **_spread("decode_ratio_to_b", rate / rate_b),

@@ -7,14 +7,15 @@ from medllm.compare.gates import Gate
 from medllm.compare.rows import Row, accuracy_name
 
 _RULE = (
-    "smallest bytes among deployable (GGUF) models that no failed gate disqualifies and whose own gate passed, or could not tell with "
-    "a point estimate within the margin; ties: higher accuracy, then name"
+    "배포할 수 있는(GGUF) 모델 가운데, 실패한 게이트로 실격되지 않았고 자신의 게이트를 통과했거나 판단 불가여도 추정 차이가 허용 한계 안에 "
+    "있는 모델 중에서 크기가 가장 작은 것을 고릅니다. 크기가 같으면 정확도가 높은 모델을, 정확도도 같으면 이름순으로 앞선 모델을 고릅니다."
 )
+_LAST_RESORT = "규칙을 만족하는 모델이 없어 압축하지 않은 teacher의 GGUF({name})를 대신 골랐습니다. 규칙: {rule}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Champion:
-    """The chosen model, and the rule in words."""
+    """The chosen model, and the rule in Korean words for the report."""
 
     name: str
     rule: str
@@ -25,6 +26,6 @@ def choose_champion(rows: Mapping[str, Row], gates: Sequence[Gate], disqualified
     admitted = {gate.model for gate in gates if gate.admits} - set(disqualified)
     remaining = [row for name, row in rows.items() if row.deployable and name in admitted]
     if not remaining:
-        return Champion(name=last_resort, rule=f"no model fulfils the rule ({_RULE}); last resort: {last_resort}, the uncompressed teacher")
+        return Champion(name=last_resort, rule=_LAST_RESORT.format(name=last_resort, rule=_RULE))
     best = min(remaining, key=lambda row: (row.metrics["bytes"], -row.metrics[accuracy_name(row.metrics)], row.name))
     return Champion(name=best.name, rule=_RULE)

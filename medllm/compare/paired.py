@@ -8,9 +8,9 @@ from medllm.compare.champion import choose_champion
 from medllm.compare.gates import Gate, disqualified, run_gates
 from medllm.compare.ratios import all_ratios, compression_of
 from medllm.compare.rows import Row, check_same_conditions, read_metrics, read_rows
-from medllm.statistics import CONFIDENCE
 from medllm.compare.targets import judge_targets
 from medllm.errors import UserError
+from medllm.statistics import CONFIDENCE
 
 _CONDITIONS = ("device", "threads", "prompt_tokens", "answer_tokens", "rounds")
 

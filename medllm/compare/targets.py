@@ -7,15 +7,15 @@ from typing import Any, Literal
 from medllm.compare.gates import compare_answers
 from medllm.compare.ratios import ratios_to
 from medllm.compare.rows import Row, accuracy_name
-from medllm.statistics import wilson_interval
 from medllm.errors import UserError
+from medllm.statistics import wilson_interval
 
 Op = Literal["<=", ">="]
 _PLAIN_ACCURACY = "accuracy_answer"
 _NOT_MEASURED: dict[str, tuple[Op, str, str]] = {
-    "staff_workload": ("<=", "ratio", "needs the published simulation of consultation minutes"),
-    "service_24h": (">=", "share", "needs the soak test of the running service"),
-    "emergencies": (">=", "share", "needs the red-flag test set on the packaged rules and model"),
+    "staff_workload": ("<=", "ratio", "상담 시간을 공개된 방식으로 모의실험해야 잴 수 있습니다."),
+    "service_24h": (">=", "share", "서비스를 오래 띄워 두는 시험을 해야 잴 수 있습니다."),
+    "emergencies": (">=", "share", "패키지의 규칙과 모델에 응급 시험 문항을 돌려야 잴 수 있습니다."),
 }
 TARGETS = (
     "size_int8",
@@ -37,7 +37,7 @@ TARGETS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One line of the table. `value` None means not measured; `value_b` is the same measure against baseline B."""
+    """One line of the table. `value` None means not measured; `value_b` is the same measure against baseline B; `note` is Korean."""
 
     value: float | None
     op: Op
@@ -107,9 +107,9 @@ def _size_int8(rows: Mapping[str, Row], *, a: Row, b: Row, disqualified: set[str
     """Q8_0 is the INT8 of the brief; of several the smallest, which is the pruned student's."""
     int8 = [row for row in rows.values() if row.deployable and row.metrics["dtype"] == "q8_0"]
     if not int8:
-        return Target(value=None, op="<=", unit="ratio", baseline="a", note="no Q8_0 model in the list")
+        return Target(value=None, op="<=", unit="ratio", baseline="a", note="목록에 Q8_0 모델이 없습니다.")
     row = min(int8, key=lambda row: (row.metrics["bytes"], row.name))
-    note = f"{row.name}" + (" (disqualified by its quality gate)" if row.name in disqualified else "")
+    note = f"{row.name} 모델의 값입니다." + (" 품질 게이트에서 실격된 모델입니다." if row.name in disqualified else "")
     size = row.metrics["bytes"]
     return Target(value=size / a.metrics["bytes"], op="<=", unit="ratio", baseline="a", value_b=size / b.metrics["bytes"], note=note)
 
@@ -124,15 +124,15 @@ def _machine_targets(best: Row, *, a: Row, b: Row) -> dict[str, Target]:
     def speed(letter: Literal["a", "b"], value_b: float | None) -> Target:
         key = f"decode_ratio_to_{letter}"
         interval = (own[f"{key}_low"], own[f"{key}_high"])
-        note = "median of same-round ratios, 10th to 90th percentile"
+        note = "같은 회차끼리 나눈 비율의 중앙값이며, 구간은 10–90백분위입니다."
         return Target(value=own[key], op=">=", unit="x", n=own["rounds"], interval=interval, baseline=letter, value_b=value_b, note=note)
 
     cost = {name: own["answer_ms_p50"] / other.metrics["answer_ms_p50"] for name, other in (("a", a), ("b", b))}
     return {
-        "size": ratio("bytes", "weights and tokenizer"),
+        "size": ratio("bytes", "가중치와 토크나이저를 더한 크기입니다."),
         "decode_speed": speed("a", own["decode_ratio_to_b"]),
-        "peak_memory": ratio("peak_rss", "whole process"),
-        "resident_weights": ratio("resident_weight", "weight tensors as they lie in memory, without KV cache and buffers"),
+        "peak_memory": ratio("peak_rss", "프로세스 전체의 최댓값입니다."),
+        "resident_weights": ratio("resident_weight", "잰 값이 아니라 파일에서 계산한 가중치 크기이며, KV 캐시와 버퍼는 넣지 않았습니다."),
         "decode_vs_b": speed("b", None),
         "answer_time": Target(
             value=own["answer_ms_p95"],
@@ -140,7 +140,7 @@ def _machine_targets(best: Row, *, a: Row, b: Row) -> dict[str, Target]:
             unit="ms",
             n=own["rounds"],
             value_b=b.metrics["answer_ms_p95"],
-            note=f"p95 of {own['answer_tokens']}-token answers to {own['prompt_tokens']}-token prompts, one user",
+            note=f"프롬프트 {own['prompt_tokens']}토큰, 답변 {own['answer_tokens']}토큰을 한 사람이 쓸 때의 95백분위입니다.",
         ),
         "cost": Target(
             value=cost["a"],
@@ -149,7 +149,7 @@ def _machine_targets(best: Row, *, a: Row, b: Row) -> dict[str, Target]:
             n=own["rounds"],
             baseline="a",
             value_b=cost["b"],
-            note="machine time of an answer on the same device, one user; not yet at equal p95 under load",
+            note="같은 장치에서 한 사람이 쓸 때 답변 하나에 드는 시간의 비율입니다. 여럿이 함께 쓸 때의 비용은 아직 재지 않았습니다.",
         ),
     }
 
@@ -159,7 +159,12 @@ def _accuracy_targets(best: Row, *, a: Row, b: Row, num_resamples: int, seed: in
     scores = best.scores.score.values()
     right, n = sum(scores), len(scores)
     accuracy = Target(
-        value=right / n, op=">=", unit="share", n=n, interval=wilson_interval(right, n), note="generated answers, Wilson 95 %"
+        value=right / n,
+        op=">=",
+        unit="share",
+        n=n,
+        interval=wilson_interval(right, n),
+        note="생성한 답변 기준이며, 구간은 Wilson 95 %입니다.",
     )
     to_a = compare_answers(best, a, num_resamples=num_resamples, seed=seed)
     to_b = compare_answers(best, b, num_resamples=num_resamples, seed=seed)
@@ -171,12 +176,12 @@ def _accuracy_targets(best: Row, *, a: Row, b: Row, num_resamples: int, seed: in
         interval=(to_a.low, to_a.high),
         baseline="a",
         value_b=to_b.estimate,
-        note="paired difference, 95 % cluster bootstrap",
+        note="같은 문항끼리 견준 차이이며, 구간은 사실 단위 부트스트랩 95 %입니다.",
     )
     if accuracy_name(best.metrics) != _PLAIN_ACCURACY:
-        medical = Target(value=None, op=">=", unit="share", note="sample data prove the machine, not medicine")
+        medical = Target(value=None, op=">=", unit="share", note="표본 데이터로는 의료 정확도를 알 수 없습니다.")
         return {"sample_accuracy_answer": accuracy, "sample_accuracy_vs_teacher": against, "medical_accuracy": medical}
-    elsewhere = "not run on sample data; see medical_accuracy"
+    elsewhere = "표본 데이터로 실행하지 않았습니다. medical_accuracy를 보십시오."
     return {
         "sample_accuracy_answer": Target(value=None, op=">=", unit="share", note=elsewhere),
         "sample_accuracy_vs_teacher": Target(value=None, op=">=", unit="points", note=elsewhere),

@@ -33,19 +33,13 @@ def _draw(record_id: str, seed: int) -> random.Random:
     return random.Random(hashlib.sha256(f"{seed}:{record_id}".encode()).hexdigest())
 
 
-def _noisy(prompts: Prompts, sequence: tuple[list[int], int], noise: float, rng: random.Random) -> tuple[list[int], int]:
-    ids, start = sequence
-    size = prompts.tokenizer.get_vocab_size()
-    return [rng.randrange(size) if place < start and rng.random() < noise else token for place, token in enumerate(ids)], start
-
-
 def qa_examples(
-    records: Iterable[Record], prompts: Prompts, *, roles: Sequence[str], grounded_share: float, num_distractors: int, noise: float, max_tokens: int, seed: int,
-) -> list[Example]:
+    records: Iterable[Record], prompts: Prompts, *, roles: Sequence[str], grounded_share: float, num_distractors: int, max_tokens: int,
+    seed: int,
+) -> list[Example]:  # fmt: skip
     """Question-answer sequences of these roles with the loss on the answer; a share of those that carry facts is also seen open-book.
 
-    `noise` is the share of question tokens that another token takes the place of, drawn anew for every sequence (token dropout, Iyyer et al.
-    2015): a small model otherwise reads the place of a word instead of the word. An open-book copy has the fact among `num_distractors` other facts in random order. Sequences over `max_tokens` are left out.
+    An open-book copy has the fact among `num_distractors` other facts in random order. Sequences over `max_tokens` are left out.
     """
     rows = [record for record in records if record.role in roles]
     statements = sorted({fact for record in rows for fact in record.context})
@@ -53,7 +47,7 @@ def qa_examples(
     for record in rows:
         question, answer = question_text(record), answer_text(record)
         rng = _draw(record.id, seed)
-        sequences.append(_noisy(prompts, prompts.answered(question, answer), noise, rng))
+        sequences.append(prompts.answered(question, answer))
         if record.context and rng.random() < grounded_share:
             others = [fact for fact in rng.sample(statements, min(len(statements), num_distractors + 1)) if fact not in record.context]
             facts = [*record.context, *others[:num_distractors]]

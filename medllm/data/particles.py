@@ -2,9 +2,9 @@
 
 _HANGUL_FIRST, _HANGUL_LAST, _FINALS = 0xAC00, 0xD7A3, 28
 _RIEUL = 8
-# How a Latin letter or a digit is read aloud decides the particle: "MRI는", "CT는", "1은".
-_OPEN_LATIN = set("abcdefghijkopqrstuvwxyz")
-_OPEN_DIGITS = set("2459")
+_OTHER = 1
+# How a Latin letter or a digit is read aloud decides the particle: "MRI는", "PCR은" (알), "HDL로" (엘), "1은".
+_READ_WITH_FINAL = {**dict.fromkeys("lr178", _RIEUL), **dict.fromkeys("mn036", _OTHER)}
 
 
 def _final(word: str) -> int:
@@ -12,10 +12,8 @@ def _final(word: str) -> int:
     for char in reversed(word):
         if _HANGUL_FIRST <= ord(char) <= _HANGUL_LAST:
             return (ord(char) - _HANGUL_FIRST) % _FINALS
-        if char.isascii() and char.isalpha():
-            return 0 if char.lower() in _OPEN_LATIN else 1
-        if char.isascii() and char.isdigit():
-            return 0 if char in _OPEN_DIGITS else 1
+        if char.isascii() and char.isalnum():
+            return _READ_WITH_FINAL.get(char.lower(), 0)
     return 0
 
 

@@ -59,8 +59,9 @@ def parse_record(row: dict[str, Any], *, where: str) -> Record:
     unknown = set(row) - _KNOWN
     if unknown:
         raise UserError(f"{where}: unknown field {sorted(unknown)[0]!r}; see medllm/data/records.py for the schema")
+    values: dict[str, Any] = {k: tuple(v) if k in _TUPLES else v for k, v in row.items()}
     try:
-        return Record(**{k: tuple(v) if k in _TUPLES else v for k, v in row.items()})
+        return Record(**values)
     except TypeError as error:
         raise UserError(f"{where}: {error}; the record is incomplete") from error
 

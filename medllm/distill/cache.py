@@ -16,7 +16,7 @@ from medllm.training import collate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeacherLogits:
-    """Memory-mapped top-k log-probabilities of every loss token: values [tokens, k] float16, ids [tokens, k] int32, starts [examples + 1]."""
+    """Memory-mapped top-k log-probabilities of all loss tokens: values [tokens, k] float16, ids [tokens, k] int32, starts [examples + 1]."""
 
     values: np.ndarray
     ids: np.ndarray
@@ -38,7 +38,9 @@ class TeacherLogits:
 
 
 @torch.inference_mode()
-def cache_logits(teacher: PreTrainedModel, examples: Sequence[Example], folder: Path, *, top_k: int, temperature: float, batch_rows: int) -> TeacherLogits:
+def cache_logits(
+    teacher: PreTrainedModel, examples: Sequence[Example], folder: Path, *, top_k: int, temperature: float, batch_rows: int
+) -> TeacherLogits:
     """Run the teacher once over all loss tokens. A finished cache (marked by done.json) is used as it is."""
     if (folder / "done.json").is_file():
         return TeacherLogits.load(folder)

@@ -55,14 +55,14 @@ class DistillTrainer(FixedOrderTrainer):
 def _check_vocabulary(student: Prompts, teacher: Prompts) -> None:
     ours, theirs = student.tokenizer.get_vocab(), teacher.tokenizer.get_vocab()
     if ours != theirs:
-        token = min((t for t in ours.keys() | theirs.keys() if ours.get(t) != theirs.get(t)))
-        raise UserError(f"distill: student and teacher differ in the id of token {token!r}; logits can only be compared over one vocabulary")
+        token = min(t for t in ours.keys() | theirs.keys() if ours.get(t) != theirs.get(t))
+        raise UserError(f"distill: student and teacher differ in the id of token {token!r}; logits need one vocabulary")
 
 
 def distill_logits(
     teacher: Path, source: Path, prepared: Path, target: Path, *, alpha: float, temperature: float, top_k: int, trainable: str,
-    lora_rank: int, lora_targets: Sequence[str], roles: Sequence[str], grounded_share: float, num_distractors: int, noise: float, max_tokens: int, batch_rows: int,
-    schedule: Schedule, seed: int, checkpoints: Path, on_log: LogFunction | None = None, loss: Loss = forward_kl,
+    lora_rank: int, lora_targets: Sequence[str], roles: Sequence[str], grounded_share: float, num_distractors: int, max_tokens: int,
+    batch_rows: int, schedule: Schedule, seed: int, checkpoints: Path, on_log: LogFunction | None = None, loss: Loss = forward_kl,
 ) -> DistillResult:  # fmt: skip
     """Train the student at `source` to follow the teacher's distribution on data/prepared/train.jsonl.
 
@@ -75,7 +75,7 @@ def distill_logits(
     _check_vocabulary(prompts, Prompts.load(teacher))
     examples = qa_examples(
         read_records(prepared / "train.jsonl"), prompts, roles=roles, grounded_share=grounded_share, num_distractors=num_distractors,
-        noise=noise, max_tokens=max_tokens, seed=seed,
+        max_tokens=max_tokens, seed=seed,
     )  # fmt: skip
     if not examples:
         raise UserError(f"{prepared / 'train.jsonl'}: no item fits into distill.max_tokens={max_tokens}; raise it")
@@ -85,7 +85,8 @@ def distill_logits(
     if trainable == "lora":
         from peft import LoraConfig, get_peft_model
 
-        student = get_peft_model(student, LoraConfig(task_type="CAUSAL_LM", r=lora_rank, lora_alpha=2 * lora_rank, target_modules=list(lora_targets)))
+        config = LoraConfig(task_type="CAUSAL_LM", r=lora_rank, lora_alpha=2 * lora_rank, target_modules=list(lora_targets))
+        student = get_peft_model(student, config)
     trainable_parameters = sum(p.numel() for p in student.parameters() if p.requires_grad)
     result = train(
         student, examples, schedule=schedule, seed=seed, checkpoints=checkpoints, on_log=on_log, trainer_class=DistillTrainer,

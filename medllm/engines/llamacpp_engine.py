@@ -2,7 +2,8 @@
 
 import http.client
 import json
-import secrets
+import socket
+import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,8 +23,21 @@ _HTTP_THREADS = 2
 _GREEDY = {"temperature": 0, "top_k": 1, "samplers": ["top_k"], "repeat_penalty": 1.0, "return_tokens": True, "verbose": True}
 
 
+class _SocketConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def connect(self) -> None:
+        """Open the socket instead of a TCP connection."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self._path)
+
+
 class LlamaServer:
-    """One llama.cpp context of a GGUF file, reached in-process; its local port is closed to others by a random key."""
+    """One llama.cpp context of a GGUF file, reached in-process, and by a Unix socket in a private folder where there is no such call."""
 
     def __init__(self, path: Path, *, threads: int, context: int, slots: int = 1, hidden_states: bool = False) -> None:
         """`context` is in tokens for each slot; with `hidden_states` it answers `/embedding` with one vector per token."""
@@ -38,8 +52,10 @@ class LlamaServer:
         params.cache_ram_mib = 0  # else up to 8 GiB of old prompts stay in memory
         params.verbosity, params.warmup, params.fit_params = _QUIET, False, False
         params.ui, params.endpoint_slots = False, False  # /slots would show prompts of patients to other processes
-        self._key = secrets.token_hex(16)
-        params.api_keys = [self._key]
+        # a Unix socket only this user can reach, no port: works without any network, loopback included
+        self._folder = tempfile.TemporaryDirectory(prefix="medllm-")
+        self._socket = f"{self._folder.name}/llama.sock"
+        params.hostnames = [self._socket]
         if hidden_states:
             params.embedding, params.embd_normalize = True, -1
             params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_NONE
@@ -47,14 +63,13 @@ class LlamaServer:
             self.native = xllamacpp.Server(params)
         except RuntimeError as error:
             raise UserError(f"{path}: llama.cpp cannot load it; write it again with quantize") from error
-        self.port = int(self.native.listening_address.rsplit(":", 1)[1])
 
     def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """Answer of an HTTP endpoint that has no in-process call. Raises UserError with llama.cpp's message."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        connection = _SocketConnection(self._socket)
         try:
             payload = None if body is None else json.dumps(body).encode()
-            connection.request(method, path, payload, {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"})
+            connection.request(method, path, payload, {"Content-Type": "application/json"})
             answer = json.loads(connection.getresponse().read())
         finally:
             connection.close()
@@ -79,11 +94,11 @@ class LlamaCppEngine:
         self.dtype = str(meta["ftype"]).lower().replace(" - ", "_").replace(" ", "_")
         self._reader: LogprobReader | None = None
 
-    def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
+    def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, ignore_eos: bool = False) -> list[list[int]]:
         """See Engine.generate. Nothing is reused from earlier prompts, so that the order of calls changes nothing."""
 
         def answer(prompt: Sequence[int]) -> list[int]:
-            ids, _ = self._complete(prompt, max_new_tokens, cache=False)
+            ids, _ = self._complete(prompt, max_new_tokens, cache=False, ignore_eos=ignore_eos)
             return ids
 
         if self._slots == 1:
@@ -123,9 +138,9 @@ class LlamaCppEngine:
             raise RuntimeError(f"{self.path}: the engine is closed")
         return self._server
 
-    def _complete(self, prompt: Sequence[int], count: int, *, cache: bool) -> tuple[list[int], bool]:
-        """New ids without the end token, and whether the end token came."""
-        body = {**_GREEDY, "prompt": list(prompt), "n_predict": count, "cache_prompt": cache}
+    def _complete(self, prompt: Sequence[int], count: int, *, cache: bool, ignore_eos: bool = False) -> tuple[list[int], bool]:
+        """New ids without the end token, and whether the end token came; with `ignore_eos` llama.cpp forbids every end token."""
+        body = {**_GREEDY, "prompt": list(prompt), "n_predict": count, "cache_prompt": cache, "ignore_eos": ignore_eos}
         result = _checked(self._open().native.handle_completions(body))["__verbose"]
         tokens = list(result["tokens"])
         ended = result["stop_type"] == "eos"

@@ -11,8 +11,12 @@ class Engine(Protocol):
     dtype: str
     threads: int
 
-    def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
-        """New ids for each prompt; the end-of-text token ends an answer and is left out."""
+    def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, ignore_eos: bool = False) -> list[list[int]]:
+        """New ids for each prompt; the end-of-text token ends an answer and is left out.
+
+        With `ignore_eos` (for timing) every answer is exactly `max_new_tokens` long: up to the end it is the same answer, after it an
+        engine may keep the end token like any other (transformers) or take the next best instead (llama.cpp).
+        """
         ...
 
     def stream(self, prompt: Sequence[int], *, max_new_tokens: int) -> Iterator[int]:

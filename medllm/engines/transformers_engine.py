@@ -44,14 +44,15 @@ class TransformersEngine:
         self._ends = {Prompts.load(folder).eos_id, *([configured] if isinstance(configured, int) else configured or [])}
 
     @torch.inference_mode()
-    def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
+    def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, ignore_eos: bool = False) -> list[list[int]]:
         """See Engine.generate. Prompts of similar length share a batch, padded on the left."""
+        ends: set[int] = set() if ignore_eos else self._ends
         answers: list[list[int]] = [[] for _ in prompts]
         for batch in _batches(prompts, extra=max_new_tokens):
             running = set(batch)
             for tokens in self._steps([prompts[i] for i in batch], max_new_tokens):
                 for i, token in zip(batch, tokens, strict=True):
-                    if i in running and token in self._ends:
+                    if i in running and token in ends:
                         running.discard(i)
                     elif i in running:
                         answers[i].append(token)

@@ -28,7 +28,7 @@ class TermScorer:
         """Collect the answer terms of each relation (the part of fact_id before ':')."""
         terms: dict[str, set[str]] = defaultdict(set)
         for record in records:
-            if record.fact_id:
+            if record.fact_id and record.must:
                 terms[record.fact_id.partition(":")[0]].update(record.must)
         return cls(terms)
 
@@ -40,7 +40,7 @@ class TermScorer:
         text = squeeze(output)
         must = {squeeze(term) for term in record.must or (record.answer,)}
         pattern = self._patterns.get(record.fact_id.partition(":")[0])
-        if pattern is None:
+        if pattern is None or not record.must:
             return any(term in text for term in must)
         found = set(pattern.findall(text))
         asked = set(pattern.findall(squeeze(record.question)))

@@ -17,6 +17,8 @@ from medllm.evaluate.choice import chance, choose, majority, shuffled
 from medllm.statistics import wilson_interval
 
 PROTOCOL_VERSION = 1
+# Long texts are cut here, the same for every model: llama.cpp refuses what exceeds the context, transformers would go on without a word.
+_TEXT_TOKENS = 256
 Row = dict[str, Any]
 
 
@@ -35,7 +37,9 @@ def _row(record: Record, task: str, prompt_ids: Sequence[int], output: str, scor
     return row
 
 
-def _generated(engine: Engine, prompts: Prompts, records: Sequence[Record], scorer: TermScorer, *, task: str, max_new_tokens: int) -> list[Row]:
+def _generated(
+    engine: Engine, prompts: Prompts, records: Sequence[Record], scorer: TermScorer, *, task: str, max_new_tokens: int
+) -> list[Row]:
     asked = [prompts.question(question_text(r), facts=r.context if task == "grounded" else ()) for r in records]
     outputs = [prompts.decode(ids) for ids in engine.generate(asked, max_new_tokens=max_new_tokens)]
     return [
@@ -45,8 +49,8 @@ def _generated(engine: Engine, prompts: Prompts, records: Sequence[Record], scor
 
 
 def bits_per_byte(engine: Engine, prompts: Prompts, texts: Sequence[str]) -> float:
-    """Cross-entropy in bits per UTF-8 byte over whole texts, the first token given."""
-    encoded = [ids for text in texts if len(ids := prompts.text(text)) > 1]
+    """Cross-entropy in bits per UTF-8 byte over the first 256 tokens of each text, the first one given."""
+    encoded = [ids for text in texts if len(ids := prompts.text(text)[:_TEXT_TOKENS]) > 1]
     nats = -sum(sum(values) for values in engine.token_logprobs(encoded))
     scored_bytes = sum(len(prompts.decode(ids[1:]).encode()) for ids in encoded)
     return nats / math.log(2) / scored_bytes
@@ -64,7 +68,8 @@ def evaluate_model(
 ) -> dict[str, Any]:  # fmt: skip
     """Write predictions/<model>.jsonl and return flat metrics.
 
-    Closed-book answers are asked on held-out forms (or on every medical short answer of data without forms), grounded ones on held-out facts.
+    Closed-book answers are asked on held-out forms (on every medical short answer where data have no forms), grounded ones on held-out
+    facts.
     Raises UserError when a task has no items, RuntimeError when more than `max_unanswered_share` of the answers are empty.
     """
     test = list(read_records(prepared / "test.jsonl"))
@@ -90,7 +95,8 @@ def evaluate_model(
     generated = [row for row in rows if "empty" in row]
     metrics["unanswered_rate"] = sum(row.pop("empty") for row in generated) / len(generated)
     if metrics["unanswered_rate"] > max_unanswered_share:
-        raise RuntimeError(f"{folder.name}: {metrics['unanswered_rate']:.0%} of the answers are empty, more than {max_unanswered_share:.0%}")
+        share = f"{metrics['unanswered_rate']:.0%}"
+        raise RuntimeError(f"{folder.name}: {share} of the answers are empty, more than {max_unanswered_share:.0%}")
     for task in ("answer", "grounded", "choice"):
         if part := [row for row in rows if row["task"] == task]:
             metrics |= _share(part, f"{metric_prefix}accuracy_{task}")

@@ -31,7 +31,7 @@ class FinetuneResult:
 
 def finetune_lora(
     source: Path, prepared: Path, target: Path, *, rank: int, alpha: int, dropout: float, target_modules: Sequence[str],
-    roles: Sequence[str], grounded_share: float, num_distractors: int, noise: float, max_tokens: int, schedule: Schedule, seed: int, checkpoints: Path,
+    roles: Sequence[str], grounded_share: float, num_distractors: int, max_tokens: int, schedule: Schedule, seed: int, checkpoints: Path,
     on_log: LogFunction | None = None,
 ) -> FinetuneResult:  # fmt: skip
     """Fine-tune on data/prepared/train.jsonl and save the merged model, the adapter beside it."""
@@ -42,7 +42,7 @@ def finetune_lora(
     prompts = Prompts.load(source)
     examples = qa_examples(
         read_records(prepared / "train.jsonl"), prompts, roles=roles, grounded_share=grounded_share, num_distractors=num_distractors,
-        noise=noise, max_tokens=max_tokens, seed=seed,
+        max_tokens=max_tokens, seed=seed,
     )  # fmt: skip
     if not examples:
         raise UserError(f"{prepared / 'train.jsonl'}: no training item fits into finetune max_tokens={max_tokens}; raise it")

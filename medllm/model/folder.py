@@ -74,7 +74,7 @@ def load_model(folder: Path, *, dtype: "torch.dtype | None" = None) -> "PreTrain
 
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder}: no config.json; expected a Hugging Face model folder")
-    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype or torch.float32)
     loaded: PreTrainedModel = model.eval()
     return loaded

@@ -15,15 +15,16 @@ _WANTED = ("*.json", "*.safetensors", "*.jinja", "tokenizer*")
 
 def _download(repo: str, revision: str | None) -> tuple[Path, str]:
     """Snapshot folder in the hub's cache, and the commit it is at."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub import errors, snapshot_download
 
     try:
         folder = Path(snapshot_download(repo, revision=revision, allow_patterns=list(_WANTED)))
-    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+    except errors.HFValidationError as error:
+        raise UserError(f"model.source={repo!r}: neither a folder on this machine nor a hub name (owner/name); check the path") from error
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         raise UserError(f"model.source={repo!r} at revision {revision!r}: not on the hub; check both") from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise UserError(f"model.source={repo!r}: is no local folder, and the hub cannot be reached; download it once or give a folder") from error
+    except (errors.LocalEntryNotFoundError, errors.HfHubHTTPError, OSError) as error:
+        raise UserError(f"model.source={repo!r}: no local folder, and the hub cannot be reached; download it once or give a folder") from error
     return folder, folder.name
 
 
@@ -41,8 +42,9 @@ def _link(source: Path, target: Path) -> None:
 
 
 def fetch_pretrained(
-    prepared: Path, target: Path, *, source: str, revision: str | None, licence: str, prompt: Template, seed: int, checkpoints: Path, on_log: Any = None
-) -> FetchResult:
+    prepared: Path, target: Path, *, source: str, revision: str | None, licence: str, prompt: Template, seed: int, checkpoints: Path,
+    on_log: Any = None,
+) -> FetchResult:  # fmt: skip
     """Make a model folder out of `source`, a folder on this machine or a hub repository; `prepared`, `seed` and `checkpoints` are not used.
 
     UserError: no config.json, no tokenizer.json, no safetensors weights (pickled checkpoints are not loaded), hub not reachable.
@@ -58,9 +60,10 @@ def fetch_pretrained(
     prompt.save(target)
     prompts = Prompts.load(target)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if prompts.tokenizer.get_vocab_size() > config["vocab_size"]:
+    tokens = prompts.tokenizer.get_vocab_size()
+    if tokens > config["vocab_size"]:
         raise UserError(
-            f"{folder}: the tokenizer has {prompts.tokenizer.get_vocab_size()} tokens, the embedding only {config['vocab_size']}; they do not belong together"
+            f"{folder}: the tokenizer has {tokens} tokens, the embedding only {config['vocab_size']}; give the tokenizer of this model"
         )
     Lineage(
         name=target.name, parent=None, step="fetch_base", method="fetch_pretrained", template_sha256=prompt.sha256,

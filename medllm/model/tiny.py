@@ -78,7 +78,8 @@ def pack(prompts: Prompts, texts: Iterable[str], *, block: int) -> list[Example]
 
 def train_tiny(
     prepared: Path, target: Path, *, hidden_size: int, num_layers: int, num_heads: int, ffn_size: int, vocab_size: int,
-    context_length: int, block_tokens: int, statement_repeats: int, prompt: Template, schedule: Schedule, seed: int, checkpoints: Path, on_log: LogFunction | None = None,
+    context_length: int, block_tokens: int, statement_repeats: int, prompt: Template, schedule: Schedule, seed: int, checkpoints: Path,
+    on_log: LogFunction | None = None,
 ) -> FetchResult:  # fmt: skip
     """Train tokenizer and model on data/prepared/corpus.jsonl and save them as a model folder."""
     import torch
@@ -92,7 +93,8 @@ def train_tiny(
     config = GPTNeoXConfig(
         vocab_size=vocab_size, hidden_size=hidden_size, num_hidden_layers=num_layers, num_attention_heads=num_heads,
         intermediate_size=ffn_size, max_position_embeddings=context_length, bos_token_id=prompts.eos_id, eos_token_id=prompts.eos_id,
-        pad_token_id=prompts.tokenizer.token_to_id(PAD), rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5},
+        pad_token_id=prompts.tokenizer.token_to_id(PAD),
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5},
     )  # fmt: skip
     model = GPTNeoXForCausalLM(config)
     records, rng = list(read_records(prepared / "corpus.jsonl")), random.Random(seed)
@@ -100,8 +102,9 @@ def train_tiny(
     blocks = pack(prompts, chain.from_iterable(epochs), block=block_tokens)
     # every epoch is cut anew, so the trainer sees all of them as one
     result = train(
-        model, blocks, schedule=replace(schedule, num_epochs=schedule.num_epochs / len(epochs)), seed=seed, checkpoints=checkpoints, on_log=on_log
-    )
+        model, blocks, schedule=replace(schedule, num_epochs=schedule.num_epochs / len(epochs)), seed=seed, checkpoints=checkpoints,
+        on_log=on_log,
+    )  # fmt: skip
     if any(not torch.isfinite(p).all() for p in model.parameters()):
         raise RuntimeError("the base holds NaN after training; lower model.schedule.learning_rate")
     lineage = Lineage(

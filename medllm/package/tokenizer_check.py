@@ -4,8 +4,8 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 
 _PIECES = (
-    "혈압 120/80 mmHg", "①②③④⑤", "㎎ ㎖ ℃", "ㅋㅋㅋ ㅠㅠ", "ㄱㅏㄴㅏ", "🙂🚑💊", "<|endoftext|>", "<|pad|>", "HbA1c 6.5%", "J18.9", "１２３", "\t탭", "  두 칸", "한자 漢字",
-    "NFD 가", "…", "“따옴표”", "can't they're", "https", "0.5mg/정", "\n줄", "\u200b폭 없음", "¿é", "Ⅳ기", "½정", "1~2주", "(주)",
+    "혈압 120/80 mmHg", "①②③④⑤", "㎎ ㎖ ℃", "ㅋㅋㅋ ㅠㅠ", "ㄱㅏㄴㅏ", "🙂🚑💊", "<|endoftext|>", "<|pad|>", "HbA1c 6.5%", "J18.9",
+    "１２３", "\t탭", "  두 칸", "한자 漢字", "NFD 가", "…", "“따옴표”", "can't they're", "https", "0.5mg/정", "\n줄", "\u200b폭 없음", "¿é", "Ⅳ기", "½정", "1~2주", "(주)",
 )  # fmt: skip
 
 
@@ -20,7 +20,9 @@ def lines(texts: Sequence[str], count: int, *, seed: int) -> Iterator[str]:
         yield rng.choice(("", " ", "  ")).join(parts)
 
 
-def check_tokenizers(ours: Callable[[str], list[int]], theirs: Callable[[str], list[int]], texts: Sequence[str], *, count: int, seed: int) -> int:
+def check_tokenizers(
+    ours: Callable[[str], list[int]], theirs: Callable[[str], list[int]], texts: Sequence[str], *, count: int, seed: int
+) -> int:
     """Number of lines compared. RuntimeError with the first line on which the two give other ids."""
     for line in lines(texts, count, seed=seed):
         if ours(line) != theirs(line):

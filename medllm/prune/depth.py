@@ -10,7 +10,9 @@ from medllm.model.folder import Lineage, load_model, read_lineage, save_model
 from medllm.prune.plan import PruneResult, calibrate, calibration_batches, check_ratio, nearest, save_map
 
 
-def prune_depth(source: Path, prepared: Path, target: Path, *, ratio: float, tolerance: float, batch_rows: int, max_tokens: int) -> PruneResult:
+def prune_depth(
+    source: Path, prepared: Path, target: Path, *, ratio: float, tolerance: float, batch_rows: int, max_tokens: int
+) -> PruneResult:
     """Remove the layers of least block influence, 1 - mean cosine(input, output), until `ratio` of all parameters is gone."""
     model = load_model(source)
     layers = layers_of(model)
@@ -30,6 +32,8 @@ def prune_depth(source: Path, prepared: Path, target: Path, *, ratio: float, tol
     kept_layers = nn.ModuleList([layers[i] for i in keep])
     setattr(model.get_submodule(parent_name), attribute, kept_layers)
     model.config.num_hidden_layers = keep_count
+    if getattr(model.config, "layer_types", None):  # qwen3 says of every layer how it attends
+        model.config.layer_types = [model.config.layer_types[i] for i in keep]
     achieved = check_ratio(model, before=before, ratio=ratio, tolerance=tolerance)
     lineage = Lineage(
         name=target.name, parent=source.name, step="prune", method="prune_depth", template_sha256=read_lineage(source).template_sha256,
@@ -39,5 +43,6 @@ def prune_depth(source: Path, prepared: Path, target: Path, *, ratio: float, tol
     save_map(target, {"layers": keep})
     return PruneResult(
         parameters_before=before, parameters=model.num_parameters(), ratio=achieved, hidden_size=model.config.hidden_size,
-        num_heads=model.config.num_attention_heads, num_layers=keep_count, ffn_size=model.config.intermediate_size, calibration_tokens=tokens,
+        num_heads=model.config.num_attention_heads, num_layers=keep_count, ffn_size=model.config.intermediate_size,
+        calibration_tokens=tokens,
     )  # fmt: skip

@@ -1,6 +1,7 @@
 """Heads together with hidden channels, for GPT-NeoX: its head size is hidden size / heads, so one cannot go without the other."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,16 +29,19 @@ def _parameters_at(model: PreTrainedModel, heads: int, head_size: int) -> int:
     config = type(model.config).from_dict(model.config.to_dict())
     config.num_attention_heads, config.hidden_size = heads, heads * head_size
     with torch.device("meta"):
-        return int(AutoModelForCausalLM.from_config(config).num_parameters())
+        return int(AutoModelForCausalLM.from_config(config).num_parameters())  # type: ignore[no-untyped-call]
 
 
-def prune_heads(source: Path, prepared: Path, target: Path, *, ratio: float, tolerance: float, batch_rows: int, max_tokens: int) -> PruneResult:
+def prune_heads(
+    source: Path, prepared: Path, target: Path, *, ratio: float, tolerance: float, batch_rows: int, max_tokens: int
+) -> PruneResult:
     """Remove attention heads of least output norm, and as many hidden channels of least mean |layer norm output| (Minitron, Muralidharan
     et al. 2024, arXiv 2407.14679), until `ratio` of all parameters is gone."""  # fmt: skip
-    model = load_model(source)
+    model: Any = load_model(source)
     if model.config.model_type != "gpt_neox":
         raise UserError(f"{model.config.model_type}: prune=heads is written for gpt_neox; take prune=ffn or prune=depth")
-    layers, before = layers_of(model), model.num_parameters()
+    layers: Any = layers_of(model)
+    before = model.num_parameters()
     hidden, heads = int(model.config.hidden_size), int(model.config.num_attention_heads)
     head_size = hidden // heads
     reachable = {count: before - _parameters_at(model, count, head_size) for count in range(1, heads)}
@@ -70,8 +74,9 @@ def prune_heads(source: Path, prepared: Path, target: Path, *, ratio: float, tol
         _cut_norm(layer.input_layernorm, channels)
         _cut_norm(layer.post_attention_layernorm, channels)
     _cut_norm(body.final_layer_norm, channels)
-    body.embed_in = nn.Embedding.from_pretrained(body.embed_in.weight.detach()[:, channels].clone(), freeze=False)
+    body.embed_in = nn.Embedding.from_pretrained(body.embed_in.weight.detach()[:, channels].clone(), freeze=False)  # type: ignore[no-untyped-call]
     model.set_output_embeddings(cut_linear(model.get_output_embeddings(), columns=channels))
+    model.tie_weights()  # where one matrix serves both ends, it does so again
     model.config.num_attention_heads, model.config.hidden_size = keep_heads, keep_heads * head_size
     achieved = check_ratio(model, before=before, ratio=ratio, tolerance=tolerance)
     lineage = Lineage(

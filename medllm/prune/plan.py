@@ -37,7 +37,7 @@ def calibration_batches(prepared: Path, source: Path, *, batch_rows: int, max_to
     prompts = Prompts.load(source)
     path = prepared / "calibration.jsonl"
     examples = qa_examples(
-        read_records(path), prompts, roles=("medical", "distillation", "baseline_check"), grounded_share=0.0, num_distractors=0, noise=0.0,
+        read_records(path), prompts, roles=("medical", "distillation", "baseline_check"), grounded_share=0.0, num_distractors=0,
         max_tokens=max_tokens, seed=0,
     )  # fmt: skip
     if not examples:
@@ -46,8 +46,10 @@ def calibration_batches(prepared: Path, source: Path, *, batch_rows: int, max_to
 
 
 @torch.inference_mode()
-def calibrate(model: PreTrainedModel, batches: Iterable[dict[str, torch.Tensor]], watch: Sequence[torch.nn.Module], see: Callable[..., None]) -> int:
-    """One forward pass; `see(index, inputs, output, mask)` is called for every watched module with tensors [tokens, width]. Returns tokens."""
+def calibrate(
+    model: PreTrainedModel, batches: Iterable[dict[str, torch.Tensor]], watch: Sequence[torch.nn.Module], see: Callable[..., None]
+) -> int:
+    """One forward pass; `see(index, inputs, output)` is called for every watched module with tensors [tokens, width]. Returns tokens."""
     tokens = 0
     mask = torch.zeros(0)
 
@@ -75,11 +77,14 @@ def nearest(reachable: dict[int, int], *, parameters: int, ratio: float, toleran
 
     `reachable` maps each allowed width to the number of parameters it removes.
     """
+    if not reachable:
+        raise UserError(f"prune.ratio={ratio}: there are no {what} to remove; take another conf/prune option")
     width = min(reachable, key=lambda w: (abs(reachable[w] / parameters - ratio), -w))
     achieved = reachable[width] / parameters
     if abs(achieved - ratio) > tolerance:
-        shares = ", ".join(f"{removed / parameters:.3f}" for removed in sorted(reachable.values())[:12])
-        raise UserError(f"prune.ratio={ratio}: {what} can only remove {shares} of the parameters; take one of these or another conf/prune option")
+        near = sorted(reachable.values(), key=lambda removed: abs(removed / parameters - ratio))[:12]
+        shares = ", ".join(f"{removed / parameters:.3f}" for removed in sorted(near))
+        raise UserError(f"prune.ratio={ratio}: {what} can only remove {shares} of the parameters; take one of these, or other conf/prune")
     return width
 
 

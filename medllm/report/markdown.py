@@ -41,7 +41,7 @@ def readme_block(compare: Mapping[str, Any]) -> str:
             "### 목표별 판정",
             markdown_table(short),
             "### 모델별 결과",
-            f"champion: `{need(compare, 'champion', WHERE)}` ({_cell(need(compare, 'champion_rule', WHERE))})",
+            f"champion: `{need(compare, 'champion', WHERE)}`. 선정 규칙: {_cell(need(compare, 'champion_rule', WHERE))}",
             markdown_table(tables.compact_table(compare)),
             f"속도와 메모리는 `{tables.devices(compare)}`에서 측정했습니다. {BASELINE_NOTE}",
             f"측정 조건 — {_cell(conditions)}",

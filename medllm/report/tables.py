@@ -15,7 +15,7 @@ TARGETS = {
     "decode_speed": "추론 속도 (decode)",
     "decode_vs_b": "추론 속도, B 대비",
     "peak_memory": "최대 메모리 (프로세스 전체)",
-    "resident_weights": "상주 가중치 메모리",
+    "resident_weights": "상주 가중치 메모리 (계산값)",
     "accuracy_answer": "생성 답변 정확도",
     "accuracy_vs_teacher": "teacher와의 정확도 차이",
     "medical_accuracy": "의료 정확도",
@@ -176,7 +176,7 @@ def speed_table(compare: Mapping[str, Any]) -> Table:
 
 
 def memory_table(compare: Mapping[str, Any]) -> Table:
-    """Whole-process peak and weights that stay resident, in MB, with ratios."""
+    """Whole-process peak (measured) and resident weights (computed from the file), in MB, with ratios."""
 
     def cells(m: Model) -> list[str]:
         get = m.metrics.get
@@ -190,7 +190,7 @@ def memory_table(compare: Mapping[str, Any]) -> Table:
             fmt.fixed(get("load_s"), 2),
         ]
 
-    heads = ["import 뒤 RSS", "로드 뒤 RSS", "최대 RSS", "A 대비", "B 대비", "상주 가중치", "A 대비", "B 대비", "로드 s"]
+    heads = ["import 뒤 RSS", "로드 뒤 RSS", "최대 RSS", "A 대비", "B 대비", "상주 가중치 (계산값)", "A 대비", "B 대비", "로드 s"]
     return _table(compare, heads, cells, models=with_extra_rows(compare))
 
 

@@ -3,13 +3,13 @@
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from medllm.benchmark.worker import private_stdout, serve
 
 
 class FakeEngine:
-    """Streams one token a millisecond; a prompt that starts with an odd id ends after `short` tokens."""
+    """10 ms for the prompt and 1 ms a token; would end every answer at once if the end token were obeyed."""
 
     name, dtype, threads = "fake", "f16", 1
 
@@ -17,14 +17,16 @@ class FakeEngine:
         self.behaviour = behaviour
         self.ballast = b"x" * 30_000_000
 
-    def stream(self, prompt: Sequence[int], *, max_new_tokens: int) -> Iterator[int]:
-        if len(prompt) > 1 and self.behaviour == "dies":
+    def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, ignore_eos: bool = False) -> list[list[int]]:
+        loading = len(prompts[0]) == 1
+        if not loading and self.behaviour == "dies":
             raise ValueError("the weights are gone")
-        if len(prompt) > 1 and self.behaviour == "hangs":
+        if not loading and self.behaviour == "hangs":
             time.sleep(60)
-        for token in range({"mute": 0, "brief": 3}.get(self.behaviour, 2) if prompt[0] % 2 else max_new_tokens):
-            time.sleep(0.001)
-            yield token
+        disturbed = self.behaviour == "disturbed" and max_new_tokens == 1
+        count = max_new_tokens if ignore_eos else 0
+        time.sleep(0.5 if disturbed else 0.01 + 0.001 * count)
+        return [list(range(count)) for _ in prompts]
 
     def close(self) -> None:
         self.ballast = b""

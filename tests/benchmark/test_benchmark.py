@@ -10,7 +10,7 @@ from medllm.errors import UserError
 from medllm.model.folder import load_model, model_bytes, weight_bytes
 from medllm.quantize.gguf import quantize_gguf
 
-KNOBS = {"baseline_a": "teacher", "baseline_b": "teacher_gguf_f16", "threads": 1, "prompt_tokens": 8, "answer_tokens": 8, "seed": 0}
+KNOBS = {"baseline_a": "teacher", "baseline_b": "teacher_gguf_f16", "threads": 1, "prompt_tokens": 8, "answer_tokens": 32, "seed": 0}
 
 
 @pytest.fixture(scope="module")

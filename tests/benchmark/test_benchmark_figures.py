@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from medllm.benchmark.device import cpu_name, device_name
-from medllm.benchmark.prompts import random_prompts, usable_ids
+from medllm.benchmark.prompts import random_prompt, usable_ids
 from medllm.benchmark.summary import summarise
 from medllm.benchmark.weights import Weights, read_weights
 from medllm.errors import UserError
@@ -69,22 +69,22 @@ def test_prompts_use_ordinary_ids_that_all_models_have(tmp_path: Path) -> None:
     second = _tokenizer(tmp_path / "b", [[f"t{i}", -1.0] for i in range(8)], [7])
     ids = usable_ids([first, second, first])
     assert ids == [2, 3, 4, 5, 6]
-    prompts = random_prompts(ids, length=12, count=3, seed="1:0")
-    assert prompts == random_prompts(ids, length=12, count=3, seed="1:0")
-    assert prompts != random_prompts(ids, length=12, count=3, seed="1:1")
-    assert [len(prompt) for prompt in prompts] == [12, 12, 12]
-    assert {number for prompt in prompts for number in prompt} <= set(ids)
+    prompt = random_prompt(ids, length=12, seed="1:0")
+    assert prompt == random_prompt(ids, length=12, seed="1:0")
+    assert prompt != random_prompt(ids, length=12, seed="1:1")
+    assert len(prompt) == 12
+    assert set(prompt) <= set(ids)
     with pytest.raises(UserError, match=r"tokenizer\.json: missing"):
         usable_ids([tmp_path])
 
 
 def test_ratios_are_of_the_same_round() -> None:
     # The machine slows down by ten in round 2; models twice as fast as their baseline stay so in every round.
-    def sample(rate: float, tokens: int = 11, prompt: int = 0) -> dict[str, float]:
-        return {"ttft_s": 1 / rate, "decode_tokens_per_s": rate, "tokens": tokens, "prompt": prompt}
+    def sample(rate: float) -> dict[str, float]:
+        return {"ttft_s": 1 / rate, "answer_s": 11 / rate, "decode_tokens_per_s": rate}
 
-    rounds = [{"a": sample(100 / slow), "b": sample(400 / slow), "c": sample(800 / slow, 6, 1)} for slow in (1, 10, 1.2)]
-    figures = summarise(rounds, baseline_a="a", baseline_b="b", prompt_tokens=20, answer_tokens=11)
+    rounds = [{"a": sample(100 / slow), "b": sample(400 / slow), "c": sample(800 / slow)} for slow in (1, 10, 1.2)]
+    figures = summarise(rounds, baseline_a="a", baseline_b="b", prompt_tokens=20)
     assert {name: figures[name]["decode_ratio_to_a"] for name in "abc"} == pytest.approx({"a": 1, "b": 4, "c": 8})
     assert [figures["c"][f"decode_ratio_to_b{key}"] for key in ("_low", "", "_high")] == pytest.approx([2, 2, 2])
     slow, middle, fast = 10, 100 / 1.2, 100
@@ -93,8 +93,8 @@ def test_ratios_are_of_the_same_round() -> None:
     assert figures["a"]["decode_tokens_per_s_high"] == pytest.approx(middle + 0.8 * (fast - middle))
     assert figures["a"]["ttft_ms_p50"] == pytest.approx(12)
     assert figures["a"]["prefill_tokens_per_s"] == pytest.approx(20 / 0.012)
-    assert figures["a"]["answer_ms_p50"] == pytest.approx(11 * 12)  # 1 first token + 10 more at the same pace
-    assert (figures["c"]["prompts_replaced"], figures["c"]["answer_tokens_measured"]) == (3, 6)
+    assert figures["a"]["answer_ms_p50"] == pytest.approx(11 * 12)
+    assert figures["a"]["answer_ms_p95"] == pytest.approx(11 * (12 + 0.9 * (100 - 12)))
 
 
 @pytest.mark.parametrize(

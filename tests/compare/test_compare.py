@@ -7,10 +7,10 @@ import pytest
 
 from medllm.compare import compare
 from medllm.compare.metrics import METRICS, find_metric
-from medllm.statistics import wilson_interval
 from medllm.compare.targets import TARGETS
 from medllm.errors import UserError
 from medllm.model.folder import Lineage
+from medllm.statistics import wilson_interval
 
 N = 400
 GOALS = {
@@ -144,7 +144,7 @@ def test_targets_of_a_good_run(workspace: Workspace) -> None:
     assert targets["size"]["value"] == pytest.approx(0.24)
     assert targets["size"]["value_b"] == pytest.approx(240 / 1010)
     assert targets["size_int8"]["value"] == pytest.approx(0.4)
-    assert targets["size_int8"]["note"] == "student_gguf_q8_0"
+    assert targets["size_int8"]["note"] == "student_gguf_q8_0 모델의 값입니다."
     assert targets["decode_speed"]["value"] == pytest.approx(15)
     assert targets["decode_speed"]["interval"] == pytest.approx([13.5, 16.5])
     assert targets["decode_speed"]["value_b"] == pytest.approx(1.5)
@@ -172,7 +172,7 @@ def test_a_ruined_student_leaves_a_quantised_teacher(workspace: Workspace) -> No
     gate = next(gate for gate in result["gates"] if gate["model"] == "student")
     assert gate["verdict"] == "fail"
     assert set(gate["disqualifies"]) == {name for name in MODELS if name.startswith("student")}
-    assert "disqualified" in result["targets"]["size_int8"]["note"]
+    assert "실격" in result["targets"]["size_int8"]["note"]
 
 
 def test_a_disqualified_fallback_still_leaves_a_champion(workspace: Workspace) -> None:
@@ -182,7 +182,8 @@ def test_a_disqualified_fallback_still_leaves_a_champion(workspace: Workspace) -
     workspace.write()
     result = workspace.compare()
     assert result["champion"] == "teacher_gguf_f16"
-    assert "last resort" in result["champion_rule"]
+    assert "규칙을 만족하는 모델이 없어" in result["champion_rule"]
+    assert "(teacher_gguf_f16)" in result["champion_rule"]
 
 
 @pytest.mark.parametrize(("accuracy", "admits"), [(0.955, True), (0.9475, False)])
@@ -203,6 +204,14 @@ def test_ties_go_to_accuracy_then_name(workspace: Workspace) -> None:
         workspace.rows[name] = (parent, step, accuracy, 240, rate, dtype)
     workspace.write()
     assert workspace.compare()["champion"] == "student_gguf_q8_0"
+
+
+def test_what_the_report_prints_is_polite_korean(workspace: Workspace) -> None:
+    workspace.write()
+    result = workspace.compare()
+    texts = [result["champion_rule"], *(target["note"] for target in result["targets"].values())]
+    sentences = [sentence for text in texts for sentence in text.removesuffix(".").split(". ")]
+    assert all(sentence.endswith(("니다", "십시오")) for sentence in sentences)
 
 
 def test_compression_gain_is_against_the_same_engine(workspace: Workspace) -> None:

@@ -115,6 +115,21 @@ def test_end_token_from_the_prompt_file(stops_third: dict[str, Path], prompts: l
         engine.close()
 
 
+def test_ignored_end_token_gives_exactly_n(stops_third: dict[str, Path], prompts: list[list[int]]) -> None:
+    end = Prompts.load(stops_third["hf"]).eos_id
+    for folder in stops_third.values():
+        engine = open_engine(folder, threads=1, dtype="fp32" if (folder / "config.json").is_file() else None)
+        obeyed = engine.generate(prompts, max_new_tokens=12)
+        ignored = engine.generate(prompts, max_new_tokens=12, ignore_eos=True)
+        assert len(obeyed[0]) == 2
+        assert [len(ids) for ids in ignored] == [12] * len(prompts)
+        assert [ids[: len(short)] for ids, short in zip(ignored, obeyed, strict=True)] == obeyed
+        # transformers keeps the end token, llama.cpp takes the next best in its place
+        assert (end in ignored[0]) == (engine.name == "transformers")
+        assert engine.generate(prompts[:1], max_new_tokens=1, ignore_eos=True) == [ignored[0][:1]]
+        engine.close()
+
+
 def test_wrong_input_is_one_line(tiny_folder: Path, tiny_gguf: dict[str, Path], tmp_path: Path, prompts: list[list[int]]) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()

@@ -102,15 +102,15 @@ def _target(value: float | None, goal: float, op: str, unit: str, **extra: Any) 
 
 
 TARGETS = {
-    "size_int8": _target(0.44, 0.5, "<=", "ratio", baseline="a", value_b=0.43, note="student_gguf_q8_0"),
-    "size": _target(0.33, 0.25, "<=", "ratio", baseline="a", value_b=0.32, note="weights and tokenizer"),
+    "size_int8": _target(0.44, 0.5, "<=", "ratio", baseline="a", value_b=0.43, note="student_gguf_q8_0 모델의 값입니다."),
+    "size": _target(0.33, 0.25, "<=", "ratio", baseline="a", value_b=0.32, note="가중치와 토크나이저를 더한 크기입니다."),
     "decode_speed": _target(15.94, 6.0, ">=", "x", n=9, interval=[15.1, 16.6], baseline="a", value_b=1.42),
-    "peak_memory": _target(0.109, 0.25, "<=", "ratio", baseline="a", value_b=0.897, note="whole process"),
+    "peak_memory": _target(0.109, 0.25, "<=", "ratio", baseline="a", value_b=0.897, note="프로세스 전체의 최댓값입니다."),
     "resident_weights": _target(0.33, 0.3, "<=", "ratio", baseline="a", value_b=0.32),
-    "sample_accuracy_answer": _target(0.9548, 0.9, ">=", "share", n=420, interval=[0.93, 0.971], note="generated answers, Wilson 95 %"),
+    "sample_accuracy_answer": _target(0.9548, 0.9, ">=", "share", n=420, interval=[0.93, 0.971], note="구간은 Wilson 95 %입니다."),
     "sample_accuracy_vs_teacher": _target(-0.019, -0.02, ">=", "points", n=420, interval=[-0.031, -0.004], baseline="a", value_b=-0.019),
     "decode_vs_b": _target(1.42, 1.0, ">=", "x", n=9, interval=[1.33, 1.5], baseline="b"),
-    "medical_accuracy": _target(None, 0.9, ">=", "share", note="sample data prove the machine, not medicine"),
+    "medical_accuracy": _target(None, 0.9, ">=", "share", note="표본 데이터는 의료 정확도를 말해 주지 않습니다."),
     "answer_time": _target(0.021, 3.0, "<=", "s", n=9, value_b=0.03),
     "cost": _target(0.07, 0.5, "<=", "ratio", n=9, baseline="a", value_b=0.7),
     "staff_workload": _target(None, 0.5, "<=", "ratio"),
@@ -127,7 +127,7 @@ def _gate(model: str, estimate: float, verdict: str, disqualifies: list[str]) ->
 _COMPARE = {
     "baselines": {"a": "teacher", "b": "teacher_gguf_f16"},
     "champion": "teacher_gguf_q4_0",
-    "champion_rule": "smallest bytes among deployable models that no failed gate disqualifies",
+    "champion_rule": "실격되지 않은 배포용 모델 가운데 가장 작은 것을 고릅니다.",
     "conditions": {
         "device": "AMD EPYC 7B13, 2 threads",
         "threads": 2,

@@ -19,7 +19,7 @@ from medllm.errors import UserError
 
 NUM_OPTIONS = 5
 # Training questions of one fact, drawn from all training forms: each fact is asked in other words.
-NUM_QUESTIONS = 24
+NUM_QUESTIONS = 16
 # AI Hub's department codes (71875 has the four of the second block, 71874 the rest); a department without a code is 기타 (13).
 ESSENTIAL_DOMAINS = {"산부인과": 14, "소아청소년과": 15, "응급의학과": 16, "내과": 17}
 SPECIALIST_DOMAINS = {
@@ -80,7 +80,8 @@ def _place(fact: Fact, departments: dict[str, str]) -> tuple[Literal["aihub_7187
 
 def _fact_departments(knowledge: Knowledge) -> dict[str, str]:
     """Department name a fact is filed under; facts about drugs, tests and terms have none."""
-    names = {row.id: knowledge.departments[row.department].name for row in (*knowledge.diseases.values(), *knowledge.symptoms.values())}
+    names = {row.id: knowledge.departments[row.department].name for row in knowledge.diseases.values()}
+    names |= {row.id: knowledge.departments[row.department].name for row in knowledge.symptoms.values()}
     return {fact.id: names[row_id] for fact in knowledge.facts() if (row_id := fact.id.split(":", 1)[1]) in names}
 
 
@@ -101,7 +102,7 @@ def medical_items(knowledge: Knowledge, facts: FactSplit, *, seed: int) -> Itera
                 c_id=f"TB_{next_id}_{number}", dataset=dataset, department=department, domain=domain,
                 content=fill(form, fact), key={"fact_id": fact.id, "form": f"statement{number}"},
             )  # fmt: skip
-        questions: list[tuple[str, str, Split, int]] = [
+        questions: list[tuple[str, str, Split, Literal[1, 2]]] = [
             (forms.train[i], f"train{i}", "train", 2) for i in sorted(rng.sample(range(len(forms.train)), NUM_QUESTIONS))
         ]
         questions.append((forms.choice[0], "choice_train", "train", 1))
@@ -115,7 +116,8 @@ def medical_items(knowledge: Knowledge, facts: FactSplit, *, seed: int) -> Itera
                 key["context"] = [statement(fact)]
             yield QaItem(
                 item_id=next_id, dataset=dataset, split=split, department=department, domain=domain, q_type=q_type,
-                question=_opened(fill(form, fact), rng) if split == "train" else fill(form, fact), options=_options(fact, pools[fact.relation], rng) if q_type == 1 else (),
+                question=_opened(fill(form, fact), rng) if split == "train" else fill(form, fact),
+                options=_options(fact, pools[fact.relation], rng) if q_type == 1 else (),
                 answer=fact.object if q_type == 1 else answer(fact), key=key,
             )  # fmt: skip
             next_id += 1
@@ -145,7 +147,8 @@ def korean_items(folder: Path) -> Iterator[PassageItem | InterviewItem]:
     for number, row in enumerate(_lines(folder / "passages.jsonl"), 1):
         for question in row["questions"]:
             yield PassageItem(
-                item_id=f"S2_{row['grade'].split()[0][0]}등_{row['grade'].split()[1][0]}_{item_id}", grade=row["grade"], passage=row["passage"], question=question["question"],
+                item_id=f"S2_{row['grade'].split()[0][0]}등_{row['grade'].split()[1][0]}_{item_id}", grade=row["grade"],
+                passage=row["passage"], question=question["question"],
                 options=tuple(question["options"]), answer_index=question["answer"] - 1, explanation=question["explanation"],
                 split="validation" if number % VALIDATION_EVERY == 0 else "train",
             )  # fmt: skip

@@ -1,0 +1,87 @@
+"""A base from a folder is linked, checked, and refused in one line when it is not whole."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from medllm.data.prompts import Prompts, Template
+from medllm.errors import UserError
+from medllm.model.folder import load_model, model_bytes, read_lineage
+from medllm.model.pretrained import fetch_pretrained
+from medllm.model.result import FetchResult
+
+TEMPLATE = Template(name="local", question="물음: {question}\n답: ", facts="{facts}\n", eos_token="<|endoftext|>")
+
+
+def fetch(source: str, target: Path) -> FetchResult:
+    unused = target.parent / "unused"
+    return fetch_pretrained(
+        unused, target, source=source, revision=None, licence="apache-2.0", prompt=TEMPLATE, seed=0, checkpoints=unused
+    )
+
+
+def test_a_local_folder_is_linked_not_copied(tiny_folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "base"
+    result = fetch(str(tiny_folder), target)
+    weights = target / "model.safetensors"
+    assert weights.is_symlink()
+    assert weights.resolve() == (tiny_folder / "model.safetensors").resolve()
+    assert not (target / "tokenizer.json").is_symlink()
+    model = load_model(target)
+    assert result.parameters == model.num_parameters()
+    assert (result.vocab_size, result.revision, result.training) == (model.config.vocab_size, "local", None)
+    assert Prompts.load(target).template == TEMPLATE
+    assert read_lineage(target).params["licence"] == "apache-2.0"
+    assert read_lineage(target).name == "base"
+    assert model_bytes(target) == model_bytes(tiny_folder)
+
+
+def drop(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def only_pickles(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def small_embedding(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 500}), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (drop("tokenizer.json"), r"no tokenizer\.json"),
+        (drop("config.json"), r"no config\.json"),
+        (only_pickles, r"no \*\.safetensors"),
+        (small_embedding, "embedding only 500"),
+    ],
+)
+def test_what_is_not_a_whole_base_is_refused(spoil: Callable[[Path], None], message: str, tiny_folder: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(tiny_folder, source)
+    spoil(source)
+    with pytest.raises(UserError, match=message) as error:
+        fetch(str(source), tmp_path / "base")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("source", ["no-such-owner/no-such-model", "no_such_folder", "/no/such/folder", "models/of/mine", "./base"])
+def test_neither_folder_nor_reachable_hub(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(UserError, match=r"model\.source=") as error:
+        fetch(source, tmp_path / "base")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "base").exists()
+
+
+def test_an_unknown_end_token_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
+    template = Template(name="other", question="{question}", facts="{facts}", eos_token="</s>")
+    with pytest.raises(UserError, match=r"model\.prompt\.eos_token"):
+        fetch_pretrained(
+            tmp_path, tmp_path / "base", source=str(tiny_folder), revision=None, licence="", prompt=template, seed=0, checkpoints=tmp_path
+        )

@@ -1,0 +1,81 @@
+"""The manifest of a package built from a real, tiny GGUF."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medllm.errors import UserError
+from medllm.model.folder import Lineage, read_lineage
+from medllm.package.manifest import base_licence, build_package, read_chain, sha256_of
+
+LICENCE = {"licence": "MIT", "source": "/home/someone/models/polyglot", "revision": "local"}
+LINEAGES = [
+    Lineage(name="base", parent=None, step="fetch_base", method="fetch_pretrained", params=LICENCE),
+    Lineage(name="teacher", parent="base", step="finetune", method="finetune_lora"),
+    Lineage(name="teacher_gguf_q8_0", parent="teacher", step="quantize", method="quantize_gguf", params={"scheme": "q8_0"}),
+]
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A models folder of three lineages and no weights."""
+    for lineage in LINEAGES:
+        folder = tmp_path / "models" / lineage.name
+        folder.mkdir(parents=True)
+        lineage.save(folder)
+    return tmp_path / "models"
+
+
+def build(models: Path, out: Path, *, tiny_folder: Path, tiny_gguf: dict[str, Path], small_prepared: Path) -> dict[str, Any]:
+    champion = models / "teacher_gguf_q8_0"
+    for path in tiny_gguf["q8_0"].iterdir():
+        if path.name != "lineage.json":
+            shutil.copyfile(path, champion / path.name)
+    for name in ("graph.json", "redflags.csv"):
+        (models.parent / name).write_text("{}\n", encoding="utf-8")
+    out.mkdir()
+    return build_package(
+        champion, out, models_folder=models, training_folder=tiny_folder, graph=models.parent, redflags=models.parent / "redflags.csv",
+        prepared=small_prepared, metrics={"bits_per_byte": 0.5}, threads=1, seed=0, mode="demo",
+    )  # fmt: skip
+
+
+def test_manifest_names_the_chain_the_licence_and_every_file(
+    models: Path, tmp_path: Path, tiny_folder: Path, tiny_gguf: dict[str, Path], small_prepared: Path
+) -> None:
+    out = tmp_path / "package"
+    manifest = build(models, out, tiny_folder=tiny_folder, tiny_gguf=tiny_gguf, small_prepared=small_prepared)
+    text = (out / "manifest.json").read_text(encoding="utf-8")
+    assert json.loads(text) == manifest
+    assert [entry["name"] for entry in manifest["chain"]] == ["teacher_gguf_q8_0", "teacher", "base"]
+    assert (manifest["base"], manifest["base_licence"]) == ("base", "MIT")
+    assert manifest["chain"][-1]["params"] == {**LICENCE, "source": "polyglot"}
+    assert "/home" not in text
+    assert manifest["tokenizer_lines_compared"] == 10_000
+    written = {path.relative_to(out).as_posix(): sha256_of(path) for path in out.rglob("*") if path.is_file()}
+    assert {**manifest["files"], "manifest.json": written["manifest.json"]} == written
+    assert set(manifest["files"]) >= {"model/model.gguf", "model/tokenizer.json", "graph.json", "redflags.csv"}
+
+
+def test_a_base_trained_here_has_our_licence() -> None:
+    assert base_licence(Lineage(name="base", parent=None, step="fetch_base", method="train_tiny")) == "Apache-2.0 (trained here)"
+
+
+@pytest.mark.parametrize("params", [{}, {"licence": ""}])
+def test_no_licence_no_package(models: Path, params: dict[str, str]) -> None:
+    replace(LINEAGES[0], params=params).save(models / "base")
+    with pytest.raises(UserError, match=r"base: .*names no licence"):
+        base_licence(read_lineage(models / "base"))
+
+
+def test_a_missing_or_circular_parent_is_named(models: Path) -> None:
+    replace(LINEAGES[0], parent="teacher").save(models / "base")
+    with pytest.raises(UserError, match="teacher: its lineage goes round"):
+        read_chain(models / "teacher_gguf_q8_0", models_folder=models)
+    (models / "base" / "lineage.json").unlink()
+    with pytest.raises(UserError, match=r"base.lineage\.json: missing"):
+        read_chain(models / "teacher_gguf_q8_0", models_folder=models)
