@@ -45,6 +45,11 @@ class TrainResult:
     seconds: float
 
 
+def compute_device() -> torch.device:
+    """The GPU when there is one; training, teacher logits and calibration run there."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 class TokenBatches(Dataset[list[Example]]):
     """Every batch of the whole training, fixed by the seed: similar lengths together, at most `batch_tokens` padded tokens.
 

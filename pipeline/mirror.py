@@ -66,7 +66,7 @@ def _mirror_stage(client: "MlflowClient", experiment: str, parent: str, stage: s
     """One child run; a stage that was already mirrored with the same inputs and outputs is only named."""
     known = client.search_runs([experiment], f"tags.`{STAGE_KEY_TAG}` = '{key}'")
     if known:
-        client.set_tag(parent, f"stage.{stage}", f"cached {known[0].info.run_id}")
+        client.set_tag(parent, f"stage.{stage.replace('@', ':')}", f"cached {known[0].info.run_id}")
         return
     finished = f"tags.`{STAGE_TAG}` = '{stage}' and tags.`medllm.live` = 'true' and attributes.status = 'FINISHED'"
     live = client.search_runs([experiment], finished, max_results=1)
@@ -80,7 +80,7 @@ def _mirror_stage(client: "MlflowClient", experiment: str, parent: str, stage: s
     for metric, number in stage_metrics(stage).items():
         client.log_metric(child, metric, number)
     client.set_terminated(child)
-    client.set_tag(parent, f"stage.{stage}", f"run {child}")
+    client.set_tag(parent, f"stage.{stage.replace('@', ':')}", f"run {child}")
 
 
 def mirror(cfg: DictConfig) -> None:

@@ -31,6 +31,7 @@ def _condition(unit: str, summary: str) -> Metric:
 
 METRICS: dict[str, Metric] = {
     "accuracy_answer": _up("share", "generated answer holds the right term and no wrong one"),
+    "accuracy_paraphrase": _up("share", "the same on wordings of which no part was trained"),
     "accuracy_grounded": _up("share", "the same, with the fact given in the prompt, on facts of no training text"),
     "accuracy_choice": _up("share", "multiple choice with shuffled options"),
     "choice_chance": _condition("share", "expected accuracy_choice of a random pick"),

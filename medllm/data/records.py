@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from medllm.errors import UserError
 
+FREE_PREFIX = "free"  # of `form`: a wording of which no part was trained
 Kind = Literal["qa", "choice", "passage_choice", "solution", "dialogue", "statement"]
 Role = Literal["baseline_check", "distillation", "medical"]
 HeldOut = Literal["", "form", "fact"]

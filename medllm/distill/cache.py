@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +12,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from medllm.data.examples import Example
-from medllm.training import collate
+from medllm.training import collate, compute_device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeacherLogits:
-    """Memory-mapped top-k log-probabilities of all loss tokens: values [tokens, k] float16, ids [tokens, k] int32, starts [examples + 1]."""
+    """Memory-mapped log-probabilities of all loss tokens: values [tokens, k] float16, ids [tokens, k] int32, starts [examples + 1]."""
 
     values: np.ndarray
     ids: np.ndarray
@@ -52,16 +53,19 @@ def cache_logits(
     values = np.lib.format.open_memmap(folder / "values.npy", mode="w+", dtype=np.float16, shape=shape)
     ids = np.lib.format.open_memmap(folder / "ids.npy", mode="w+", dtype=np.int32, shape=shape)
     order = sorted(range(len(examples)), key=lambda i: len(examples[i].ids))
+    runner: Any = teacher
+    runner.to(compute_device())
     for first in range(0, len(order), batch_rows):
         rows = order[first : first + batch_rows]
         batch = collate([[examples[i] for i in rows]])
-        logits = teacher(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
+        inputs = {name: batch[name].to(runner.device) for name in ("input_ids", "attention_mask")}
+        logits = runner(**inputs, use_cache=False).logits
         for row, i in enumerate(rows):
             start = max(examples[i].loss_from, 1) - 1
             logprobs = torch.log_softmax(logits[row, start : start + lengths[i]].float() / temperature, dim=-1)
             top = logprobs.topk(width, dim=-1)
-            values[starts[i] : starts[i + 1]] = top.values.half().numpy()
-            ids[starts[i] : starts[i + 1]] = top.indices.int().numpy()
+            values[starts[i] : starts[i + 1]] = top.values.half().cpu().numpy()
+            ids[starts[i] : starts[i + 1]] = top.indices.int().cpu().numpy()
     values.flush()
     ids.flush()
     np.save(folder / "starts.npy", starts)

@@ -9,7 +9,7 @@ from typing import Any
 
 from medllm.data.examples import question_text
 from medllm.data.prompts import Prompts
-from medllm.data.records import Record, read_records
+from medllm.data.records import FREE_PREFIX, Record, read_records
 from medllm.engines import Engine, open_engine
 from medllm.errors import UserError
 from medllm.evaluate.answers import TermScorer
@@ -74,7 +74,9 @@ def evaluate_model(
     """
     test = list(read_records(prepared / "test.jsonl"))
     short = [r for r in test if r.kind == "qa" and r.role == "medical"]
-    closed = take([r for r in short if r.held_out != "fact"], max_answer_items)
+    known = [r for r in short if r.held_out != "fact"]
+    closed = take([r for r in known if not r.form.startswith(FREE_PREFIX)], max_answer_items)
+    free = take([r for r in known if r.form.startswith(FREE_PREFIX)], max_answer_items)
     grounded = take([r for r in short if r.held_out == "fact" and r.context], max_grounded_items)
     choices = [shuffled(r) for r in take([r for r in test if r.kind == "choice" and r.answer_index is not None], max_choice_items)]
     if not closed or not choices:
@@ -82,10 +84,11 @@ def evaluate_model(
     scorer = TermScorer.of([*test, *read_records(prepared / "train.jsonl")])
     prompts, engine = Prompts.load(folder), open_engine(folder, threads=threads)
     rows = _generated(engine, prompts, closed, scorer, task="answer", max_new_tokens=max_new_tokens)
+    rows += _generated(engine, prompts, free, scorer, task="paraphrase", max_new_tokens=max_new_tokens)
     rows += _generated(engine, prompts, grounded, scorer, task="grounded", max_new_tokens=max_new_tokens)
     for record, pick in zip(choices, choose(engine, prompts, choices), strict=True):
         rows.append(_row(record, "choice", prompts.question(question_text(record)), record.options[pick], pick == record.answer_index))
-    medical = [f"{r.question} {r.answer}" for r in take([r for r in short if r.held_out != "fact"], max_text_items)]
+    medical = [f"{r.question} {r.answer}" for r in take(known, max_text_items)]
     general = [r.text or r.passage for r in take([r for r in test if r.role == "baseline_check"], max_text_items)]
     metrics: dict[str, Any] = {"protocol_version": PROTOCOL_VERSION, "choice_chance": chance(choices), "choice_majority": majority(choices)}
     metrics["bits_per_byte"] = bits_per_byte(engine, prompts, medical)
@@ -97,7 +100,7 @@ def evaluate_model(
     if metrics["unanswered_rate"] > max_unanswered_share:
         share = f"{metrics['unanswered_rate']:.0%}"
         raise RuntimeError(f"{folder.name}: {share} of the answers are empty, more than {max_unanswered_share:.0%}")
-    for task in ("answer", "grounded", "choice"):
+    for task in ("answer", "paraphrase", "grounded", "choice"):
         if part := [row for row in rows if row["task"] == task]:
             metrics |= _share(part, f"{metric_prefix}accuracy_{task}")
     _write(predictions / f"{folder.name}.jsonl", rows)

@@ -24,7 +24,7 @@ def _download(repo: str, revision: str | None) -> tuple[Path, str]:
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         raise UserError(f"model.source={repo!r} at revision {revision!r}: not on the hub; check both") from error
     except (errors.LocalEntryNotFoundError, errors.HfHubHTTPError, OSError) as error:
-        raise UserError(f"model.source={repo!r}: no local folder, and the hub cannot be reached; download it once or give a folder") from error
+        raise UserError(f"model.source={repo!r}: no local folder, and the hub cannot be reached; download it or give a folder") from error
     return folder, folder.name
 
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 _PIECES = (
     "혈압 120/80 mmHg", "①②③④⑤", "㎎ ㎖ ℃", "ㅋㅋㅋ ㅠㅠ", "ㄱㅏㄴㅏ", "🙂🚑💊", "<|endoftext|>", "<|pad|>", "HbA1c 6.5%", "J18.9",
-    "１２３", "\t탭", "  두 칸", "한자 漢字", "NFD 가", "…", "“따옴표”", "can't they're", "https", "0.5mg/정", "\n줄", "\u200b폭 없음", "¿é", "Ⅳ기", "½정", "1~2주", "(주)",
+    "１２３", "\t탭", "  두 칸", "한자 漢字",
+    "NFD 가", "…", "“따옴표”", "can't they're", "https", "0.5mg/정", "\n줄", "\u200b폭 없음", "¿é", "Ⅳ기", "½정", "1~2주", "(주)",
 )  # fmt: skip
 
 

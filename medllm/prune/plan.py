@@ -13,7 +13,7 @@ from medllm.data.examples import qa_examples
 from medllm.data.prompts import Prompts
 from medllm.data.records import read_records
 from medllm.errors import UserError
-from medllm.training import collate
+from medllm.training import collate, compute_device
 
 PRUNE_MAP_FILE = "prune_map.json"
 
@@ -56,17 +56,21 @@ def calibrate(
     def hook(index: int) -> Callable[..., None]:
         def call(module: torch.nn.Module, args: tuple[Any, ...], output: Any) -> None:
             result = output[0] if isinstance(output, tuple) else output
-            see(index, args[0][mask], result[mask])
+            see(index, args[0][mask].cpu(), result[mask].cpu())
 
         return call
 
+    runner: Any = model
+    device = compute_device()
+    runner.to(device)
     handles = [module.register_forward_hook(hook(i)) for i, module in enumerate(watch)]
     try:
         for batch in batches:
-            mask = batch["attention_mask"].bool()
+            mask = batch["attention_mask"].bool().to(device)
             tokens += int(mask.sum())
-            model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
+            runner(input_ids=batch["input_ids"].to(device), attention_mask=batch["attention_mask"].to(device), use_cache=False)
     finally:
+        runner.to("cpu")
         for handle in handles:
             handle.remove()
     return tokens

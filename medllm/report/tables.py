@@ -25,7 +25,7 @@ TARGETS = {
     "service_24h": "24시간 서비스",
     "emergencies": "응급 신호 감지",
 }
-_TASKS = {"answer": "생성 답변", "choice": "객관식", "grounded": "근거 제공"}
+_TASKS = {"answer": "생성 답변", "choice": "객관식", "paraphrase": "자유 표현", "grounded": "근거 제공"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +215,7 @@ def quality_table(compare: Mapping[str, Any]) -> Table:
             with_interval(m, "answer"),
             with_interval(m, "choice"),
             fmt.both(fmt.percent(get("choice_chance")), fmt.percent(get("choice_majority"))),
+            with_interval(m, "paraphrase"),
             with_interval(m, "grounded"),
             fmt.fixed(get("bits_per_byte"), 3),
             fmt.fixed(get("bits_per_byte_general"), 3),
@@ -223,7 +224,7 @@ def quality_table(compare: Mapping[str, Any]) -> Table:
         ]
 
     heads = [
-        head("answer"), head("choice"), "우연 / 최빈", head("grounded"), "bits/byte", "bits/byte 일반", "무응답", "게이트",
+        head("answer"), head("choice"), "우연 / 최빈", head("paraphrase"), head("grounded"), "bits/byte", "bits/byte 일반", "무응답", "게이트",
     ]  # fmt: skip
     return _table(compare, heads, cells, models=models)
 

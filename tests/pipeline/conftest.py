@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
+
+from pipeline.compose import compose
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("conf", "pipeline", "medllm", "data/knowledge")
 COPIED_FILES = (
-    "dvc.yaml", "params.yaml", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore", "data/.gitignore", "artifacts/.gitignore",
+    "dvc.yaml", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore", "data/.gitignore", "artifacts/.gitignore",
 )  # fmt: skip
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -105,6 +108,8 @@ def _copy(target: Path) -> Path:
     for name in COPIED_FILES:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, target / name)
+    # composed here, so that a forgotten `python -m pipeline.compose` fails its own test and not twenty others
+    (target / "params.yaml").write_text(OmegaConf.to_yaml(compose()), encoding="utf-8")
     return target
 
 
@@ -123,9 +128,7 @@ def shared_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def repository(copy: Path, run: Run) -> Path:
     """The copy as a git and DVC repository with one commit."""
-    for arguments in (
-        ("init", "-q"), ("config", "user.name", "test"), ("config", "user.email", "test@example.invalid"), ("add", "-A"), ("commit", "-qm", "one"),
-    ):  # fmt: skip
-        result = run(copy, "git", *arguments)
+    for arguments in ("init -q", "config user.name test", "config user.email test@example.invalid", "add -A", "commit -qm one"):
+        result = run(copy, "git", *arguments.split())
         assert result.returncode == 0, result.stderr
     return copy

@@ -75,9 +75,8 @@ def test_files_are_short(root: Path) -> None:
 
 
 def test_names_say_what_is_inside(root: Path) -> None:
-    bad = [path.relative_to(root).as_posix() for path in _sources(root, "medllm", "pipeline", "tests") if path.stem in FORBIDDEN_NAMES]
-    bad += [path.relative_to(root).as_posix() for path in sorted((root / "medllm").rglob("*")) if path.is_dir() and path.name in FORBIDDEN_NAMES]
-    assert not bad
+    paths = [path.relative_to(root) for path in _sources(root, "medllm", "pipeline", "tests")]
+    assert not [path.as_posix() for path in paths if FORBIDDEN_NAMES & {*path.parent.parts, path.stem}]
 
 
 def test_packaged_files_are_declared(root: Path) -> None:
@@ -85,6 +84,7 @@ def test_packaged_files_are_declared(root: Path) -> None:
     import tomllib
 
     declared = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]
-    found = {path for package, patterns in declared.items() for pattern in patterns for path in root.joinpath(*package.split(".")).glob(pattern)}
+    patterns = [(root.joinpath(*package.split(".")), pattern) for package, globs in declared.items() for pattern in globs]
+    found = {path for folder, pattern in patterns for path in folder.glob(pattern)}
     rest = {path for path in (root / "medllm").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
     assert rest == found

@@ -35,7 +35,7 @@ def test_params_are_composed_from_conf(root: Path) -> None:
 
 def test_stamp(root: Path, params: dict[str, Any]) -> None:
     assert params["conf_sha"] == conf_sha()
-    assert CONF == root / "conf"
+    assert root / "conf" == CONF
 
 
 @pytest.mark.parametrize("option", OPTION_FILES)
@@ -156,7 +156,7 @@ def test_a_command_fails_in_one_line(shared_copy: Path, run: Any, arguments: lis
     assert _files(shared_copy) == before, "a refused command leaves nothing behind"
 
 
-@pytest.mark.parametrize(("text", "told"), [("prune: [", "line 2"), ("", "missing mandatory value"), ("threads: 2\nprunee: {}\n", "prunee")])
+@pytest.mark.parametrize(("text", "told"), [("prune: [", "line 2"), ("", "missing mandatory value"), ("threads: 2\nprunee: {}", "prunee")])
 def test_broken_params_fail_in_one_line(copy: Path, run: Any, text: str, told: str) -> None:
     (copy / "params.yaml").write_text(f"{text}\n", encoding="utf-8")
     result = run(copy, "python", "-m", "pipeline.config")
@@ -166,17 +166,18 @@ def test_broken_params_fail_in_one_line(copy: Path, run: Any, text: str, told: s
 
 
 def test_missing_params_fail_in_one_line(tmp_path: Path, root: Path, run: Any) -> None:
-    result = run(tmp_path, "python", "-c", f"import sys; sys.path.insert(0, {str(root)!r}); import pipeline.config; pipeline.config.main()")
+    code = f"import sys; sys.path.insert(0, {str(root)!r}); from pipeline.config import main; main()"
+    result = run(tmp_path, "python", "-c", code)
     assert result.returncode == 1
     assert result.stderr.splitlines() == [
         "error: params.yaml: not in this folder; run from the repository root, or compose it with python -m pipeline.compose"
     ]
 
 
-@pytest.mark.parametrize("arguments", [[], ["prune.ratio=0.3"], ["+prune=depth"], ["+experiment=ruinous_prune"], ["-m", "prune.ratio=0.1,0.2"]])
-def test_a_run_by_hand_writes_under_adhoc_only(copy: Path, run: Any, arguments: list[str]) -> None:
+@pytest.mark.parametrize("arguments", ["", "prune.ratio=0.3", "+prune=depth", "+experiment=ruinous_prune", "-m prune.ratio=0.1,0.2"])
+def test_a_run_by_hand_writes_under_adhoc_only(copy: Path, run: Any, arguments: str) -> None:
     before = _files(copy)
-    result = run(copy, "python", "-m", "pipeline.config", *arguments)
+    result = run(copy, "python", "-m", "pipeline.config", *arguments.split())
     assert (result.returncode, result.stderr) == (0, "")
     new = {path for path, content in _files(copy).items() if before.get(path) != content}
     assert "artifacts/adhoc/config/valid" in new

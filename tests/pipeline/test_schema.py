@@ -30,7 +30,7 @@ RUNTIME = {
     "benchmark": {"baseline_a", "baseline_b", "threads", "seed", "on_round"},
     "compare": {"metrics", "predictions", "models_folder", "seed"},
     "report": {"compare", "data_report", "step_metrics", "predictions", "stage_seconds"},
-    "package": {"training_folder", "graph", "redflags", "prepared", "metrics", "threads", "seed"},
+    "package": {"models_folder", "training_folder", "graph", "redflags", "prepared", "metrics", "threads", "seed"},
 }
 # Knobs that the stage reads instead of the function: the folder of the archives, and the prefix of evaluate's metrics.
 READ_BY_STAGE = {"data": {"name", "metric_prefix"}}

@@ -145,6 +145,17 @@ FORMS: dict[str, Forms] = {
 }
 # fmt: on
 
+# Wordings written apart from the ones above: neither beginning nor end is ever trained. They measure free paraphrase, reported on its own.
+FREE: dict[str, tuple[str, ...]] = {
+    "department": ("{s} 진료는 어디서 보나요?", "{s:을/를} 봐 주는 데가 병원의 어디인가요?"),
+    "symptom": ("{s}일 때 느끼는 불편은 뭔가요?", "{s:을/를} 알아챌 만한 신호가 있을까요?"),
+    "test": ("{s} 확진은 무엇으로 하죠?", "{s:을/를} 밝혀 주는 대표 검사 하나만 말해 주세요."),
+    "symptom_department": ("{s} 때문에 예약을 잡으려 해요. 어디로 할까요?", "{s:이/가} 나타났을 때 먼저 들를 곳을 추천해 주세요."),
+    "drug_class": ("{s:이/가} 무슨 약인지 설명해 주세요.", "{s:은/는} 약효로 치면 어디에 드나요?"),
+    "test_purpose": ("{s:은/는} 왜 하는 건가요?", "{s}의 목적이 뭐죠?"),
+    "term": ("진단서에는 {s:을/를} 어떻게 적나요?", "{s:을/를} 어려운 말로 바꿔 주세요."),
+}
+
 # How people begin; put before some training questions so that a model does not tie an answer to the place of a word.
 OPENINGS = (
     "안녕하세요.", "궁금한 게 있어요.", "질문 드립니다.", "가족 일로 여쭤봅니다.", "어머니가 궁금해하세요.", "처음 문의드려요.",

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medllm.data.knowledge import Fact, Knowledge, load_knowledge
+from medllm.data.records import FREE_PREFIX
 from medllm.data.sample.archives import write_archives
-from medllm.data.sample.forms import FORMS, OPENINGS, answer, fill, statement
+from medllm.data.sample.forms import FORMS, FREE, OPENINGS, answer, fill, statement
 from medllm.data.sample.items import InterviewItem, MathsItem, PassageItem, QaItem, Statement
 from medllm.data.sample.maths import problems
 from medllm.errors import UserError
@@ -107,6 +108,7 @@ def medical_items(knowledge: Knowledge, facts: FactSplit, *, seed: int) -> Itera
         ]
         questions.append((forms.choice[0], "choice_train", "train", 1))
         questions += [(form, f"held_out{i}", "validation", 2) for i, form in enumerate(forms.held_out)]
+        questions += [(form, f"{FREE_PREFIX}{i}", "validation", 2) for i, form in enumerate(FREE[fact.relation])]
         questions.append((forms.choice[1], "choice_held_out", "validation", 1))
         for form, form_id, split, q_type in questions:
             key: dict[str, Any] = {"fact_id": fact.id, "form": form_id, "must": [fact.object], "subject": fact.subject}
