@@ -1,5 +1,6 @@
 """Thin shell: Hydra entrypoints that DVC stages call. Telemetry of every library is off before any of them is imported."""
 
+import logging
 import os
 
 for _name, _value in {
@@ -13,3 +14,6 @@ for _name, _value in {
     "TRANSFORMERS_VERBOSITY": "error",
 }.items():
     os.environ.setdefault(_name, _value)
+
+# peft imports bitsandbytes, which warns that an optional kernel package for 4-bit matrices is not installed
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

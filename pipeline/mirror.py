@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from pipeline.inputs import inputs_sha256
 from pipeline.layout import METRICS
 from pipeline.record import read_json
 from pipeline.tracking import INPUTS_TAG, STAGE_TAG, connect, flat_params
@@ -18,14 +19,25 @@ from pipeline.tracking import INPUTS_TAG, STAGE_TAG, connect, flat_params
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+TRAINING = ("fetch_base", "finetune", "distill")  # stages that open live runs
 PARENT_TAG, LOCK_TAG, STAGE_KEY_TAG = "mlflow.parentRunId", "dvc.lock_sha256", "dvc.stage_sha256"
 
 
-def stage_keys(lock: Path) -> dict[str, str]:
-    """Hash of each stage's entry in dvc.lock (command, inputs, parameters, outputs), this stage's own left out."""
-    stages: dict[str, Any] = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"] if lock.is_file() else {}
+def read_lock(path: Path) -> dict[str, Any]:
+    """Entries of dvc.lock by stage (command, inputs, parameters, outputs), this stage's own left out."""
+    stages: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"] if path.is_file() else {}
     stages.pop("track", None)
-    return {name: hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest() for name, entry in sorted(stages.items())}
+    return dict(sorted(stages.items()))
+
+
+def stage_keys(lock: Mapping[str, Any]) -> dict[str, str]:
+    """Hash of each stage's entry."""
+    return {name: hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest() for name, entry in lock.items()}
+
+
+def _parents(command: str) -> list[str]:
+    """Models that a command starts from: the values of source= and teacher=."""
+    return [word.split("=", 1)[1] for word in command.split() if word.startswith(("source=", "teacher="))]
 
 
 def _numbers(content: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
@@ -62,14 +74,13 @@ def _run_tags(name: str) -> dict[str, str]:
     }
 
 
-def _mirror_stage(client: "MlflowClient", experiment: str, parent: str, stage: str, key: str, node: Any) -> None:
-    """One child run; a stage that was already mirrored with the same inputs and outputs is only named."""
+def _mirror_stage(client: "MlflowClient", experiment: str, parent: str, stage: str, key: str, node: Any, inputs: str) -> None:
+    """One child run: the live run with these inputs where the stage had one. A stage that was mirrored before is only named."""
     known = client.search_runs([experiment], f"tags.`{STAGE_KEY_TAG}` = '{key}'")
     if known:
         client.set_tag(parent, f"stage.{stage.replace('@', ':')}", f"cached {known[0].info.run_id}")
         return
-    finished = f"tags.`{STAGE_TAG}` = '{stage}' and tags.`medllm.live` = 'true' and attributes.status = 'FINISHED'"
-    live = client.search_runs([experiment], finished, max_results=1)
+    live = client.search_runs([experiment], f"tags.`{INPUTS_TAG}` = '{inputs}' and attributes.status = 'FINISHED'", max_results=1)
     adopted = bool(live) and PARENT_TAG not in live[0].data.tags
     child = live[0].info.run_id if adopted else client.create_run(experiment, run_name=stage, tags={STAGE_TAG: stage}).info.run_id
     client.set_tag(child, PARENT_TAG, parent)
@@ -86,7 +97,8 @@ def _mirror_stage(client: "MlflowClient", experiment: str, parent: str, stage: s
 def mirror(cfg: DictConfig) -> None:
     """Write what is not there yet."""
     client, experiment = connect(cfg.experiment_name)
-    keys = stage_keys(Path("dvc.lock"))
+    lock = read_lock(Path("dvc.lock"))
+    keys = stage_keys(lock)
     whole = hashlib.sha256("".join(keys.values()).encode()).hexdigest()
     if client.search_runs([experiment], f"tags.`{LOCK_TAG}` = '{whole}'"):
         print(f"already tracked: {whole[:12]}")  # noqa: T201
@@ -100,7 +112,12 @@ def mirror(cfg: DictConfig) -> None:
     for key, number in champion_metrics().items():
         client.log_metric(parent, key, number)
     for stage, key in keys.items():
-        _mirror_stage(client, experiment, parent, stage, key, container.get(stage.partition("@")[0]))
+        group, _, item = stage.partition("@")
+        node = cfg.get("model" if group == "fetch_base" else group)
+        node = node[item] if group == "finetune" else node
+        inputs = inputs_sha256(node, cfg.seed, _parents(lock[stage]["cmd"])) if group in TRAINING else ""
+        knobs = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else None
+        _mirror_stage(client, experiment, parent, stage, key, knobs, inputs)
     # the mark comes last: an interrupted track is done again
     client.set_tag(parent, LOCK_TAG, whole)
     client.set_terminated(parent)

@@ -1,18 +1,17 @@
 """What the three training stages share: checkpoints keyed by their inputs, a check of the disk, and a live MLflow run."""
 
-import hashlib
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from medllm.errors import UserError
 from medllm.training import LogFunction
-from pipeline.layout import ARTIFACTS, PREPARED, model_dir
+from pipeline.inputs import inputs_sha256
+from pipeline.layout import ARTIFACTS, model_dir
 from pipeline.tracking import live_run
 
 # fp32 weights, two Adam moments and gradients in a checkpoint, and the saved bf16 model: bytes a parameter, generously
@@ -26,16 +25,6 @@ class TrainRun:
 
     checkpoints: Path
     on_log: LogFunction
-
-
-def inputs_sha256(node: DictConfig, seed: int, parents: list[str]) -> str:
-    """Identity of a training: its knobs, the prepared data and the weights it starts from."""
-    digest = hashlib.sha256(json.dumps([OmegaConf.to_container(node), seed], sort_keys=True).encode())
-    files = [PREPARED / "corpus.jsonl", PREPARED / "train.jsonl"]
-    files += [path for name in parents for path in sorted(model_dir(name).glob("*.safetensors"))]
-    for path in files:
-        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
 
 
 def check_disk(parents: list[str]) -> None:
@@ -57,4 +46,5 @@ def train_run(stage: str, node: DictConfig, *, seed: int, parents: list[str], ex
     checkpoints = ARTIFACTS / ".ckpt" / f"{stage.replace('@', '_')}-{key[:16]}"
     with live_run(stage, key, node, experiment_name=experiment_name) as on_log:
         yield TrainRun(checkpoints=checkpoints, on_log=on_log)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    for done_with in checkpoints.parent.glob(f"{stage.replace('@', '_')}-*"):  # of earlier inputs too
+        shutil.rmtree(done_with)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+COPIED = ("conf", "medllm", "pipeline", "data/knowledge", ".dvc/config", "dvc.yaml", ".dvcignore")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
@@ -22,7 +23,7 @@ def run(where: Path, *command: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     where = tmp_path_factory.mktemp("dag") / "repository"
-    for name in ("conf", "medllm", "pipeline", "data/knowledge", ".dvc/config", "dvc.yaml", ".dvcignore", "data/.gitignore", "artifacts/.gitignore"):
+    for name in COPIED:
         source, target = ROOT / name, where / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from medllm.batches import collate, compute_device
 from medllm.data.examples import Example
-from medllm.training import collate, compute_device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

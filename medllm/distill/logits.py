@@ -9,14 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from medllm.batches import IGNORED
 from medllm.data.examples import qa_examples
 from medllm.data.prompts import Prompts
 from medllm.data.records import read_records
 from medllm.distill.cache import TeacherLogits, cache_logits
-from medllm.distill.losses import forward_kl
 from medllm.errors import UserError
-from medllm.model.folder import Lineage, load_model, save_model
-from medllm.training import IGNORED, FixedOrderTrainer, LogFunction, Schedule, TrainResult, train
+from medllm.model.architecture import check_linear_names
+from medllm.model.folder import Lineage, load_model, save_model, sha256_of
+from medllm.training import FixedOrderTrainer, LogFunction, Schedule, TrainResult, train
 
 Loss = Callable[..., Tensor]
 
@@ -62,7 +63,7 @@ def _check_vocabulary(student: Prompts, teacher: Prompts) -> None:
 def distill_logits(
     teacher: Path, source: Path, prepared: Path, target: Path, *, alpha: float, temperature: float, top_k: int, trainable: str,
     lora_rank: int, lora_targets: Sequence[str], roles: Sequence[str], grounded_share: float, num_distractors: int, max_tokens: int,
-    batch_rows: int, schedule: Schedule, seed: int, checkpoints: Path, on_log: LogFunction | None = None, loss: Loss = forward_kl,
+    batch_rows: int, schedule: Schedule, seed: int, checkpoints: Path, on_log: LogFunction | None = None, loss: Loss,
 ) -> DistillResult:  # fmt: skip
     """Train the student at `source` to follow the teacher's distribution on data/prepared/train.jsonl.
 
@@ -83,6 +84,7 @@ def distill_logits(
     logits = cache_logits(load_model(teacher), examples, cache, top_k=top_k, temperature=temperature, batch_rows=batch_rows)
     student: Any = load_model(source)
     if trainable == "lora":
+        check_linear_names(student, lora_targets, key="distill.lora_targets")
         from peft import LoraConfig, get_peft_model
 
         config = LoraConfig(task_type="CAUSAL_LM", r=lora_rank, lora_alpha=2 * lora_rank, target_modules=list(lora_targets))
@@ -97,6 +99,7 @@ def distill_logits(
     shutil.rmtree(cache)
     lineage = Lineage(
         name=target.name, parent=source.name, step="distill", method=loss.__name__, template_sha256=prompts.template.sha256,
+        data_sha256=sha256_of(prepared / "train.jsonl"),
         params={"teacher": teacher.name, "alpha": alpha, "temperature": temperature, "top_k": top_k, "trainable": trainable, "seed": seed,
                 **asdict(schedule)},
     )  # fmt: skip

@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from medllm.batches import collate
 from medllm.data.examples import qa_examples
 from medllm.data.prompts import Prompts
 from medllm.data.records import read_records
 from medllm.errors import UserError
-from medllm.model.folder import Lineage, load_model, save_model
-from medllm.training import LogFunction, Schedule, TrainResult, collate, train
+from medllm.model.architecture import check_linear_names
+from medllm.model.folder import Lineage, load_model, save_model, sha256_of
+from medllm.training import LogFunction, Schedule, TrainResult, train
 
 ADAPTER_FOLDER = "adapter"
 # fp32 sums in another order; far below one bf16 step of a logit near 10 (0.06).
@@ -47,21 +50,18 @@ def finetune_lora(
     if not examples:
         raise UserError(f"{prepared / 'train.jsonl'}: no training item fits into finetune max_tokens={max_tokens}; raise it")
     model = load_model(source)
-    names = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
-    missing = sorted(set(target_modules) - names)
-    if missing:
-        raise UserError(f"finetune.target_modules: {missing[0]!r} is no linear layer of {source.name}; it has {', '.join(sorted(names))}")
+    check_linear_names(model, target_modules, key="finetune.target_modules")
     config = LoraConfig(
         task_type="CAUSAL_LM", r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(target_modules), bias="none"
     )
-    adapted = get_peft_model(model, config)
+    adapted: Any = get_peft_model(model, config)
     trainable = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
     result = train(adapted, examples, schedule=schedule, seed=seed, checkpoints=checkpoints, on_log=on_log)
     probe = collate([list(examples[:8])])
     with torch.inference_mode():
         before = adapted(input_ids=probe["input_ids"], attention_mask=probe["attention_mask"]).logits
     adapted.save_pretrained(target / ADAPTER_FOLDER)
-    merged = adapted.merge_and_unload(safe_merge=True)
+    merged: Any = adapted.merge_and_unload(safe_merge=True)
     with torch.inference_mode():
         after = merged(input_ids=probe["input_ids"], attention_mask=probe["attention_mask"]).logits
     error = float((before - after)[probe["attention_mask"].bool()].abs().max())
@@ -69,6 +69,7 @@ def finetune_lora(
         raise RuntimeError(f"merged logits differ from the adapter's by {error:.4f}, more than {_MERGE_TOLERANCE}")
     lineage = Lineage(
         name=target.name, parent=source.name, step="finetune", method="finetune_lora", template_sha256=prompts.template.sha256,
+        data_sha256=sha256_of(prepared / "train.jsonl"),
         params={"rank": rank, "alpha": alpha, "grounded_share": grounded_share, "seed": seed, **asdict(schedule)},
     )  # fmt: skip
     save_model(merged, target, tokenizer_from=source, lineage=lineage)

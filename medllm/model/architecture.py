@@ -1,5 +1,6 @@
 """Where the prunable parts of a decoder layer are, by architecture: the only place that knows module names."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -45,3 +46,11 @@ def linear(layer: nn.Module, name: str) -> nn.Linear:
     module = layer.get_submodule(name)
     assert isinstance(module, nn.Linear)
     return module
+
+
+def check_linear_names(model: nn.Module, wanted: Sequence[str], *, key: str) -> None:
+    """UserError naming the first of `wanted` that is no linear layer of the model; PEFT passes over some of them in silence."""
+    names = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    missing = sorted(set(wanted) - names)
+    if missing:
+        raise UserError(f"{key}: {missing[0]!r} is no linear layer of this model; it has {', '.join(sorted(names))}")

@@ -1,5 +1,6 @@
 """Every model is a folder: weights (safetensors or one GGUF), tokenizer, prompt.json and lineage.json."""
 
+import hashlib
 import json
 import shutil
 from dataclasses import asdict, dataclass, field
@@ -44,6 +45,12 @@ def read_lineage(folder: Path) -> Lineage:
     if not path.is_file():
         raise UserError(f"{path}: missing; {folder} is not a medllm model folder")
     return Lineage(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file, read in pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:

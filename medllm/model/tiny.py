@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from medllm.data.examples import Example
 from medllm.data.prompts import Prompts, Template
 from medllm.data.records import Record, read_records
 from medllm.errors import UserError
-from medllm.model.folder import Lineage, save_model
+from medllm.model.folder import Lineage, save_model, sha256_of
 from medllm.model.result import FetchResult
 from medllm.training import LogFunction, Schedule, train
 
@@ -32,7 +33,8 @@ def train_tokenizer(texts: Iterator[str], *, vocab_size: int, template: Template
         show_progress=False,
     )  # fmt: skip
     tokenizer.train_from_iterator(texts, trainer)
-    fast = PreTrainedTokenizerFast(
+    tokenizer_class: Any = PreTrainedTokenizerFast
+    fast = tokenizer_class(
         tokenizer_object=tokenizer, bos_token=template.eos_token, eos_token=template.eos_token, pad_token=PAD, unk_token=template.eos_token
     )
     fast.chat_template = template.chat_template()
@@ -109,6 +111,7 @@ def train_tiny(
         raise RuntimeError("the base holds NaN after training; lower model.schedule.learning_rate")
     lineage = Lineage(
         name=target.name, parent=None, step="fetch_base", method="train_tiny", template_sha256=prompt.sha256,
+        data_sha256=sha256_of(prepared / "corpus.jsonl"),
         params={"hidden_size": hidden_size, "num_layers": num_layers, "ffn_size": ffn_size, "vocab_size": vocab_size, **asdict(schedule)},
     )  # fmt: skip
     save_model(model, target, tokenizer_from=target, lineage=lineage)

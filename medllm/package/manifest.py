@@ -1,6 +1,5 @@
 """Build the folder that a service loads, with the sha256 of every file in it."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -13,21 +12,12 @@ from medllm.data.records import read_records
 from medllm.engines import open_engine
 from medllm.engines.llamacpp_engine import LlamaCppEngine
 from medllm.errors import UserError
-from medllm.model.folder import GGUF_FILE, Lineage, read_lineage
+from medllm.model.folder import GGUF_FILE, Lineage, read_lineage, sha256_of
 from medllm.package.tokenizer_check import check_tokenizers
 
 TOKENIZER_LINES = 10_000
 INTENDED_USE = "일반 건강정보 제공과 진료과 안내를 위한 것이며, 진단이나 처방을 하지 않습니다. 전문의의 검수를 받지 않았습니다."
 _TRAINED_HERE = {"train_tiny": "Apache-2.0 (trained here)"}  # methods whose base has no licence of somebody else
-
-
-def sha256_of(path: Path) -> str:
-    """Hash of a file, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while piece := stream.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def read_chain(champion: Path, *, models_folder: Path) -> list[Lineage]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from medllm.model.architecture import architecture_of, layers_of
-from medllm.model.folder import Lineage, load_model, read_lineage, save_model
+from medllm.model.folder import Lineage, load_model, read_lineage, save_model, sha256_of
 from medllm.prune.plan import PruneResult, calibrate, calibration_batches, check_ratio, nearest, save_map
 
 
@@ -37,6 +37,7 @@ def prune_depth(
     achieved = check_ratio(model, before=before, ratio=ratio, tolerance=tolerance)
     lineage = Lineage(
         name=target.name, parent=source.name, step="prune", method="prune_depth", template_sha256=read_lineage(source).template_sha256,
+        data_sha256=sha256_of(prepared / "calibration.jsonl"),
         params={"ratio": ratio, "num_layers": keep_count}, notes={"ratio_achieved": round(achieved, 6)},
     )  # fmt: skip
     save_model(model, target, tokenizer_from=source, lineage=lineage)

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from medllm.errors import UserError
 from medllm.model.architecture import layers_of, linear
-from medllm.model.folder import Lineage, load_model, read_lineage, save_model
+from medllm.model.folder import Lineage, load_model, read_lineage, save_model, sha256_of
 from medllm.prune.ffn import cut_linear, select
 from medllm.prune.plan import PruneResult, calibrate, calibration_batches, check_ratio, nearest, save_map
 
@@ -81,6 +81,7 @@ def prune_heads(
     achieved = check_ratio(model, before=before, ratio=ratio, tolerance=tolerance)
     lineage = Lineage(
         name=target.name, parent=source.name, step="prune", method="prune_heads", template_sha256=read_lineage(source).template_sha256,
+        data_sha256=sha256_of(prepared / "calibration.jsonl"),
         params={"ratio": ratio, "num_heads": keep_heads}, notes={"ratio_achieved": round(achieved, 6)},
     )  # fmt: skip
     save_model(model, target, tokenizer_from=source, lineage=lineage)

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from medllm.batches import collate, compute_device
 from medllm.data.examples import qa_examples
 from medllm.data.prompts import Prompts
 from medllm.data.records import read_records
 from medllm.errors import UserError
-from medllm.training import collate, compute_device
 
 PRUNE_MAP_FILE = "prune_map.json"
 

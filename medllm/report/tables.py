@@ -224,7 +224,8 @@ def quality_table(compare: Mapping[str, Any]) -> Table:
         ]
 
     heads = [
-        head("answer"), head("choice"), "우연 / 최빈", head("paraphrase"), head("grounded"), "bits/byte", "bits/byte 일반", "무응답", "게이트",
+        head("answer"), head("choice"), "우연 / 최빈", head("paraphrase"), head("grounded"),
+        "bits/byte", "bits/byte 일반", "무응답", "게이트",
     ]  # fmt: skip
     return _table(compare, heads, cells, models=models)
 

@@ -33,11 +33,15 @@ def test_forms_are_complete(relation: str) -> None:
 @pytest.mark.parametrize("relation", sorted(FORMS))
 def test_answer_holds_the_object(relation: str) -> None:
     for fact in (fact for fact in FACTS if fact.relation == relation):
-        assert fact.object in answer(fact) and fact.object in statement(fact) and fact.subject in statement(fact)
+        assert fact.object in answer(fact)
+        assert fact.object in statement(fact)
+        assert fact.subject in statement(fact)
 
 
 def test_no_held_out_fact_hides_in_another_fact() -> None:
     split = split_facts(FACTS, num_trained=240, num_held_out=60, seed=13)
-    assert len(split.trained) == 240 and len(split.held_out) == 60 and not set(split.trained) & set(split.held_out)
+    assert len(split.trained) == 240
+    assert len(split.held_out) == 60
+    assert not set(split.trained) & set(split.held_out)
     for held_out in split.held_out:
         assert not [fact for fact in FACTS if fact != held_out and held_out.subject in fact.subject and held_out.object in fact.object]

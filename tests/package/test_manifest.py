@@ -12,7 +12,7 @@ from medllm.errors import UserError
 from medllm.model.folder import Lineage, read_lineage
 from medllm.package.manifest import base_licence, build_package, read_chain, sha256_of
 
-LICENCE = {"licence": "MIT", "source": "/home/someone/models/polyglot", "revision": "local"}
+LICENCE = {"licence": "MIT", "source": "/models/of/someone/polyglot", "revision": "local"}
 LINEAGES = [
     Lineage(name="base", parent=None, step="fetch_base", method="fetch_pretrained", params=LICENCE),
     Lineage(name="teacher", parent="base", step="finetune", method="finetune_lora"),

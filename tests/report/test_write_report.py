@@ -115,7 +115,7 @@ def test_a_missing_metric_is_a_dash_and_never_zero(tmp_path: Path, inputs: dict[
     files = report(tmp_path / "report", inputs)
     rows = re.findall(r'<th scope="row">student</th>(.*?)</tr>', files["index.html"])
     cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows[:4]]
-    assert cells[0] == ["-"] * 7 + ["판단 불가"], "quality"
+    assert cells[0] == ["-"] * 8 + ["판단 불가"], "quality"
     assert cells[1] == ["finetune · lora", *["-"] * 6], "size"
     assert cells[2] == ["-"] * 9, "speed"
     assert cells[3] == ["-"] * 9, "memory"
