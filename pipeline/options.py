@@ -204,6 +204,7 @@ class EvaluateProtocol:
 
     _target_: str = "medllm.evaluate.protocol.evaluate_model"
     max_answer_items: Count = MISSING
+    max_paraphrase_items: Count = MISSING
     max_grounded_items: Count = MISSING
     max_choice_items: Count = MISSING
     max_text_items: Count = MISSING

@@ -13,10 +13,10 @@ from pipeline.layout import metrics_file, output_root
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Sorted keys, whole or not at all."""
+    """Sorted keys, whole or not at all. ASCII only: DVC takes a metrics file for binary when too much of its start is not."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".json.partial")
-    partial.write_text(json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     os.replace(partial, path)  # noqa: PTH105
 
 

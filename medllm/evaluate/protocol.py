@@ -63,8 +63,8 @@ def _share(rows: Sequence[Row], name: str) -> dict[str, float]:
 
 
 def evaluate_model(
-    folder: Path, prepared: Path, predictions: Path, *, metric_prefix: str, threads: int, max_answer_items: int, max_grounded_items: int,
-    max_choice_items: int, max_text_items: int, max_new_tokens: int, max_unanswered_share: float,
+    folder: Path, prepared: Path, predictions: Path, *, metric_prefix: str, threads: int, max_answer_items: int, max_paraphrase_items: int,
+    max_grounded_items: int, max_choice_items: int, max_text_items: int, max_new_tokens: int, max_unanswered_share: float,
 ) -> dict[str, Any]:  # fmt: skip
     """Write predictions/<model>.jsonl and return flat metrics.
 
@@ -76,7 +76,7 @@ def evaluate_model(
     short = [r for r in test if r.kind == "qa" and r.role == "medical"]
     known = [r for r in short if r.held_out != "fact"]
     closed = take([r for r in known if not r.form.startswith(FREE_PREFIX)], max_answer_items)
-    free = take([r for r in known if r.form.startswith(FREE_PREFIX)], max_answer_items)
+    free = take([r for r in known if r.form.startswith(FREE_PREFIX)], max_paraphrase_items)
     grounded = take([r for r in short if r.held_out == "fact" and r.context], max_grounded_items)
     choices = [shuffled(r) for r in take([r for r in test if r.kind == "choice" and r.answer_index is not None], max_choice_items)]
     if not closed or not choices:

@@ -109,10 +109,16 @@ def train_tiny(
     )  # fmt: skip
     if any(not torch.isfinite(p).all() for p in model.parameters()):
         raise RuntimeError("the base holds NaN after training; lower model.schedule.learning_rate")
+    facts = {record.fact_id for record in records if record.kind == "statement"}
+    statements = sum(record.kind == "statement" for record in records)
+    exposures = statement_repeats * schedule.num_epochs * statements / max(1, len(facts))
     lineage = Lineage(
         name=target.name, parent=None, step="fetch_base", method="train_tiny", template_sha256=prompt.sha256,
         data_sha256=sha256_of(prepared / "corpus.jsonl"),
         params={"hidden_size": hidden_size, "num_layers": num_layers, "ffn_size": ffn_size, "vocab_size": vocab_size, **asdict(schedule)},
     )  # fmt: skip
     save_model(model, target, tokenizer_from=target, lineage=lineage)
-    return FetchResult(parameters=model.num_parameters(), vocab_size=vocab_size, revision="trained", training=result)
+    return FetchResult(
+        parameters=model.num_parameters(), vocab_size=vocab_size, revision="trained", facts=len(facts), exposures_per_fact=exposures,
+        training=result,
+    )  # fmt: skip

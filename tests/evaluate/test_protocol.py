@@ -17,7 +17,8 @@ from medllm.errors import UserError
 from medllm.evaluate.protocol import bits_per_byte, evaluate_model, take
 
 KNOBS: dict[str, Any] = {
-    "metric_prefix": "sample_", "threads": 1, "max_answer_items": 12, "max_grounded_items": 6, "max_choice_items": 8, "max_text_items": 4,
+    "metric_prefix": "sample_", "threads": 1, "max_answer_items": 12, "max_paraphrase_items": 6,
+    "max_grounded_items": 6, "max_choice_items": 8, "max_text_items": 4,
     "max_new_tokens": 6, "max_unanswered_share": 1.0,
 }  # fmt: skip
 CANARY = "카나리아"
