@@ -8,7 +8,7 @@ from medllm.errors import UserError
 from medllm.report import tables
 from medllm.report.chain import WHERE
 from medllm.report.format import need
-from medllm.report.notices import BASELINE_NOTE, USE_NOTICE, first_line
+from medllm.report.notices import BASELINE_NOTE, USE_NOTICE, first_line, task_note
 from medllm.report.tables import Row, Table
 
 BEGIN, END = "<!-- report:begin -->", "<!-- report:end -->"
@@ -44,6 +44,7 @@ def readme_block(compare: Mapping[str, Any]) -> str:
             f"champion: `{need(compare, 'champion', WHERE)}`. 선정 규칙: {_cell(need(compare, 'champion_rule', WHERE))}",
             markdown_table(tables.compact_table(compare)),
             f"속도와 메모리는 `{tables.devices(compare)}`에서 측정했습니다. {BASELINE_NOTE}",
+            *filter(None, [task_note(compare)]),
             f"측정 조건 — {_cell(conditions)}",
             USE_NOTICE,
         ]

@@ -15,12 +15,21 @@ USE_NOTICE = (
     "응급 상황에서는 119, 자살·정신건강 위기에서는 109에 연락하십시오."
 )
 BASELINE_NOTE = "A 대비에는 엔진을 바꾼 효과가 들어 있고, B는 같은 엔진의 기준이므로 B 대비가 압축의 몫입니다."
+_SAMPLE_TASKS = (
+    "생성 답변은 학습한 사실을 질문의 앞부분과 끝부분을 새로 짝지어 물은 것이고(두 부분은 따로 학습했습니다), "
+    "자유 표현은 어느 부분도 학습하지 않은 말로 물은 것이며, 근거 제공은 학습하지 않은 사실을 질문과 함께 준 것입니다."
+)
 _SAMPLE_LIMIT = "표본 데이터의 문장은 data/knowledge의 표에서 만들었으며 전문의 검수를 받지 않았습니다(reviewed: false)."
 _LIMITS = (
     "객관식 정확도는 생성 답변 정확도를 대신하지 않습니다. 목표 판정은 생성 답변 정확도로만 합니다.",
     "A 대비 배수에는 엔진을 바꾼 효과가 들어 있습니다. 압축의 효과는 B 대비 값으로 보셔야 합니다.",
     "속도와 메모리는 적혀 있는 장치와 조건에서만 유효합니다. 작은 모델에서는 엔진의 고정 비용이 메모리의 대부분입니다.",
 )
+
+
+def task_note(compare: Mapping[str, Any]) -> str:
+    """What the accuracies of the sample data ask for; nothing for other data."""
+    return _SAMPLE_TASKS if is_sample(compare) else ""
 
 
 def limits(compare: Mapping[str, Any]) -> tuple[str, ...]:

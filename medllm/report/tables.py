@@ -264,11 +264,16 @@ def compact_table(compare: Mapping[str, Any]) -> Table:
             fmt.times(m.ratio("decode", "b")),
             fmt.megabytes(get("peak_rss_bytes")),
             with_interval(m, "answer"),
+            fmt.percent(m.accuracy("paraphrase")),
+            fmt.percent(m.accuracy("grounded")),
             fmt.percent(m.accuracy("choice")),
             gate_word(compare, m),
         ]
 
-    heads = ["MB", "A 대비", "decode tok/s", "A 대비", "B 대비", "최대 RSS MB", "정확도 (생성 답변)", "객관식", "게이트"]
+    heads = [
+        "MB", "A 대비", "decode tok/s", "A 대비", "B 대비", "최대 RSS MB", "정확도 (생성 답변)",
+        "자유 표현", "근거 제공", "객관식", "게이트",
+    ]  # fmt: skip
     return _table(compare, heads, cells, models=models_in_order(compare))
 
 

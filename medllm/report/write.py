@@ -11,7 +11,7 @@ from medllm.report.dag import dag_svg
 from medllm.report.examples import OUTCOMES, pair_examples
 from medllm.report.format import need
 from medllm.report.markdown import report_markdown
-from medllm.report.notices import USE_NOTICE, first_line, limits
+from medllm.report.notices import USE_NOTICE, first_line, limits, task_note
 from medllm.report.pareto import pareto_svg
 from medllm.report.pictures import accuracy_svg, mix_svg, waterfall_svg
 from medllm.report.svg import standalone
@@ -81,6 +81,7 @@ def write_report(
         "prefix": "sample_" if is_sample(compare) else "",
         "use_notice": USE_NOTICE,
         "limits": limits(compare),
+        "task_note": task_note(compare),
         "champion": champion,
         "champion_rule": need(compare, "champion_rule", WHERE),
         "a": a,
