@@ -119,7 +119,7 @@ def test_a_missing_metric_is_a_dash_and_never_zero(tmp_path: Path, inputs: dict[
     assert cells[1] == ["finetune · lora", *["-"] * 6], "size"
     assert cells[2] == ["-"] * 9, "speed"
     assert cells[3] == ["-"] * 9, "memory"
-    assert "| student | - | - | - | - | - | - | - | - | 판단 불가 |" in files["report.md"]
+    assert "| student | - | - | - | - | - | - | - | - | - | - | 판단 불가 |" in files["report.md"]
 
 
 def test_engine_and_compression_shares(tmp_path: Path, inputs: dict[str, Any]) -> None:
