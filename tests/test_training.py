@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from medllm.batches import IGNORED, collate
 from medllm.data.examples import Example
 from medllm.errors import UserError
 from medllm.model.folder import load_model
-from medllm.training import IGNORED, Schedule, TokenBatches, TrainResult, collate, train
+from medllm.training import Schedule, TokenBatches, TrainResult, train
 
 SCHEDULE = Schedule(
     num_epochs=2.0, batch_tokens=64, learning_rate=5e-3, warmup_ratio=0.1, weight_decay=0.01, precision="fp32", checkpoint_steps=4
