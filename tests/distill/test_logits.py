@@ -27,6 +27,7 @@ SCHEDULE = Schedule(
     num_epochs=3.0, batch_tokens=1024, learning_rate=1e-3, warmup_ratio=0.0, weight_decay=0.0, precision="fp32", checkpoint_steps=0
 )
 KNOBS: dict[str, Any] = {
+    "loss": forward_kl,
     **ITEMS, "alpha": 1.0, "temperature": 1.0, "top_k": 64, "trainable": "full", "lora_rank": 8, "batch_rows": 8, "schedule": SCHEDULE,
     "lora_targets": ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"],
 }  # fmt: skip
