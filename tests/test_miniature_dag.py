@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIED = ("conf", "medllm", "pipeline", "data/knowledge", ".dvc/config", "dvc.yaml", ".dvcignore")
+COPIED = ("conf", "medllm", "pipeline", "data/knowledge", ".dvc/config", "dvc.yaml", ".dvcignore") + (
+    "data/.gitignore",
+    "artifacts/.gitignore",
+)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
@@ -76,4 +79,6 @@ def test_chat_answers_from_the_package_and_report_works_offline(finished: Path) 
     answer = run(finished, sys.executable, "-m", "medllm.chat", "--once", "당뇨병은 어느 과에서 진료하나요?")
     assert answer.returncode == 0, answer.stderr
     assert "전문의" in answer.stdout
-    assert "http" not in (finished / "artifacts/report/index.html").read_text(encoding="utf-8").replace("http://www.w3.org", "")
+    page = (finished / "artifacts/report/index.html").read_text(encoding="utf-8").replace("http://www.w3.org", "")
+    assert "http://" not in page
+    assert "https://" not in page

@@ -166,8 +166,8 @@ def test_the_loss_is_a_knob(tiny_folder: Path, student: Path, few: Path, tmp_pat
         return forward_kl(*args, **kwargs)
 
     distill_logits(
-        tiny_folder, student, few, tmp_path / "distilled", checkpoints=tmp_path / "checkpoints", loss=reverse,
-        **{**KNOBS, "temperature": 2.0, "schedule": dataclasses.replace(SCHEDULE, num_epochs=1.0)},
+        tiny_folder, student, few, tmp_path / "distilled", checkpoints=tmp_path / "checkpoints",
+        **{**KNOBS, "loss": reverse, "temperature": 2.0, "schedule": dataclasses.replace(SCHEDULE, num_epochs=1.0)},
     )  # fmt: skip
     assert set(calls) == {2.0}
     assert read_lineage(tmp_path / "distilled").method == "reverse"
