@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIED = ("conf", "medllm", "pipeline", "data/knowledge", ".dvc/config", "dvc.yaml", ".dvcignore") + (
-    "data/.gitignore",
-    "artifacts/.gitignore",
-)
+COPIED = (
+    "conf", "medllm", "pipeline", "data/knowledge", "data/.gitignore", "artifacts/.gitignore", ".dvc/config", "dvc.yaml", ".dvcignore",
+)  # fmt: skip
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
