@@ -1,5 +1,6 @@
 """LoRA (Hu et al. 2021, arXiv 2106.09685) by PEFT, loss on answers only, merged into the weights."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +33,14 @@ class FinetuneResult:
     training: TrainResult
 
 
+def sort_adapter_config(folder: Path) -> None:
+    """PEFT writes its set of target modules in the order of this process's hash seed: sorted, equal inputs give equal bytes."""
+    path = folder / "adapter_config.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["target_modules"] = sorted(content["target_modules"])
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
 def finetune_lora(
     source: Path, prepared: Path, target: Path, *, rank: int, alpha: int, dropout: float, target_modules: Sequence[str],
     roles: Sequence[str], grounded_share: float, num_distractors: int, max_tokens: int, schedule: Schedule, seed: int, checkpoints: Path,
@@ -61,6 +70,7 @@ def finetune_lora(
     with torch.inference_mode():
         before = adapted(input_ids=probe["input_ids"], attention_mask=probe["attention_mask"]).logits
     adapted.save_pretrained(target / ADAPTER_FOLDER)
+    sort_adapter_config(target / ADAPTER_FOLDER)
     merged: Any = adapted.merge_and_unload(safe_merge=True)
     with torch.inference_mode():
         after = merged(input_ids=probe["input_ids"], attention_mask=probe["attention_mask"]).logits

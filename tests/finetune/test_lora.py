@@ -1,5 +1,6 @@
 """LoRA: the merged folder answers like the adapter, and keeps tokenizer and template."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,9 @@ def test_wrong_knobs_are_one_line(change: dict[str, Any], message: str, tiny_fol
         finetune_lora(tiny_folder, few, tmp_path / "teacher", checkpoints=tmp_path / "checkpoints", **{**KNOBS, **change})
     assert "\n" not in str(error.value)
     assert not (tmp_path / "teacher").exists()
+
+
+def test_the_adapter_config_has_one_order(tuned: tuple[Path, FinetuneResult]) -> None:
+    content = json.loads((tuned[0] / ADAPTER_FOLDER / "adapter_config.json").read_text(encoding="utf-8"))
+    assert content["target_modules"] == sorted(content["target_modules"])
+    assert list(content) == sorted(content)
