@@ -12,7 +12,7 @@ import torch
 
 from medllm.data.examples import Example, qa_examples
 from medllm.data.prompts import Prompts
-from medllm.data.records import read_records, write_records
+from medllm.data.records import read_records
 from medllm.distill.cache import TeacherLogits, cache_logits
 from medllm.distill.logits import DistillResult, distill_logits
 from medllm.distill.losses import forward_kl
@@ -31,13 +31,6 @@ KNOBS: dict[str, Any] = {
     **ITEMS, "alpha": 1.0, "temperature": 1.0, "top_k": 64, "trainable": "full", "lora_rank": 8, "batch_rows": 8, "schedule": SCHEDULE,
     "lora_targets": ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"],
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def few(small_prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("few")
-    write_records(folder / "train.jsonl", list(read_records(small_prepared / "train.jsonl"))[::25])
-    return folder
 
 
 @pytest.fixture(scope="module")

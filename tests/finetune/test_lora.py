@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from medllm.data.prompts import Prompts
-from medllm.data.records import read_records, write_records
 from medllm.errors import UserError
 from medllm.finetune.lora import ADAPTER_FOLDER, FinetuneResult, finetune_lora
 from medllm.model.folder import load_model, read_lineage
@@ -21,13 +20,6 @@ KNOBS: dict[str, Any] = {
         num_epochs=1.0, batch_tokens=1024, learning_rate=5e-3, warmup_ratio=0.0, weight_decay=0.0, precision="fp32", checkpoint_steps=0
     ),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def few(small_prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("few")
-    write_records(folder / "train.jsonl", list(read_records(small_prepared / "train.jsonl"))[::25])
-    return folder
 
 
 @pytest.fixture(scope="module")
