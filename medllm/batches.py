@@ -24,6 +24,7 @@ def collate(batch: list[list[Example]]) -> dict[str, Tensor]:
         length = len(example.ids)
         input_ids[row, :length] = torch.tensor(example.ids)
         mask[row, :length] = 1
-        labels[row, max(example.loss_from, 1) : length] = input_ids[row, max(example.loss_from, 1) : length]
+        targets = example.targets
+        labels[row, targets] = input_ids[row, targets]
     keys = torch.tensor([example.key for example in rows])
     return {"input_ids": input_ids, "attention_mask": mask, "labels": labels, "keys": keys}

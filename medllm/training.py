@@ -161,5 +161,5 @@ def train(
     return TrainResult(
         loss_first=losses[0], loss_last=losses[-1], steps=steps, seconds=seconds,
         tokens=sum(len(e.ids) for batch in dataset.batches for e in batch),
-        loss_tokens=sum(len(e.ids) - max(e.loss_from, 1) for batch in dataset.batches for e in batch),
+        loss_tokens=sum(len(e.targets) for batch in dataset.batches for e in batch),
     )  # fmt: skip

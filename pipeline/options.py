@@ -58,6 +58,7 @@ class SampleFacts:
     num_trained_facts: Count = MISSING
     num_heldout_facts: Count = MISSING
     num_maths: Count = MISSING
+    num_reading: Natural = MISSING
 
 
 @dataclass
@@ -70,6 +71,8 @@ class DataAihub:
     max_bad_share: Share = MISSING
     num_calibration: Count = MISSING
     similarity: Share = MISSING
+    document_similarity: Share = MISSING
+    test_share: Share = MISSING
 
 
 @dataclass
@@ -92,6 +95,7 @@ class ModelTiny:
     context_length: Count = MISSING
     block_tokens: Count = MISSING
     statement_repeats: Count = MISSING
+    plant_induction: bool = MISSING
     prompt: Template = field(default_factory=Template)
     schedule: Schedule = field(default_factory=Schedule)
 

@@ -1,21 +1,41 @@
-"""Exact and near duplicates of items.
+"""What makes two items copies: exact keys, and the texts by which near-duplicates are found."""
 
-Korean copies differ in spacing, so texts are compared without it: word shingles give 0.18 for a sentence that space-free character
-3-grams give 1.0. Near-duplicate stems are only looked for inside a fact, or among equal answers: questions about different facts share
-their wording on purpose ("고혈압은 어느 과에서 보나요?", "저혈압은 ...").
-"""
-
-import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+import re
+from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import blake2b
+from typing import Literal
 
 from medllm.data.aihub.options import squeeze
+from medllm.data.minhash import DOCUMENT_GRAM, STEM_GRAM, grams, letters
 from medllm.data.records import Record
 
-_GRAM = 3
-# a maths problem with another number is another problem, however alike they read
-_STEM_KINDS = ("qa", "choice", "passage_choice")
+DOCUMENT_SIMILARITY = 0.8  # of 5-grams: the rule of the web corpora for documents
+# Below this a statement is a sentence or two: a fact in a fixed wording, where one other word makes another fact. Only exact copies go.
+_DOCUMENT_LETTERS = 200
+_NUMBERS = re.compile(r"\$[^$]*\$|\d+(?:[.,]\d+)*")
+_SEP = "\x1f"
+_ONE_EXCHANGE = 2
+SketchKind = Literal["stem", "document"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sketch:
+    """A bare text by which an item is compared, and the block in which it may have near-duplicates."""
+
+    kind: SketchKind
+    text: str
+    block: str = ""
+
+    @property
+    def gram(self) -> int:
+        """Characters of a gram."""
+        return STEM_GRAM if self.kind == "stem" else DOCUMENT_GRAM
+
+
+def digest(text: str) -> bytes:
+    """16 bytes that stand for a text."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def exact_key(record: Record) -> str:
@@ -25,59 +45,46 @@ def exact_key(record: Record) -> str:
     """
     if record.text:
         return squeeze(record.text)
+    if record.messages:
+        return _SEP.join(squeeze(text) for _, text in record.messages)
     last = record.must if record.kind == "solution" else ()
-    return "\x1f".join(map(squeeze, (record.question, record.passage, *sorted(record.options), *last)))
+    return _SEP.join(map(squeeze, (record.question, record.passage, *sorted(record.options), *last)))
 
 
-def unique(records: Iterable[Record]) -> tuple[list[Record], list[Record]]:
-    """First of every set of copies, and the rest. One question about two facts (one lay word, two terms) is kept for both."""
-    seen: set[tuple[str, str]] = set()
-    kept: list[Record] = []
-    copies: list[Record] = []
-    for record in records:
-        key = (exact_key(record), record.fact_id)
-        (copies if key in seen else kept).append(record)
-        seen.add(key)
-    return kept, copies
+def answer_key(record: Record) -> bytes:
+    """Equal for questions with one answer, whatever its spacing and case. Empty for running text and chats."""
+    return digest(letters(record.answer)) if record.question and record.answer else b""
 
 
-@lru_cache(maxsize=200_000)
+def options_key(record: Record) -> bytes:
+    """Equal for one set of options in any order; empty without options."""
+    return digest(_SEP.join(sorted(map(squeeze, record.options)))) if record.options else b""
+
+
+def question_of(record: Record) -> str:
+    """What a user asks without further context: the stem, or the first turn of a chat of one exchange; "" for all that is longer."""
+    if record.messages:
+        turns = [text for role, text in record.messages if role != "system"]
+        return turns[0] if len(turns) == _ONE_EXCHANGE else ""
+    return "" if record.text or record.passage else record.question
+
+
+def sketch(record: Record) -> Sketch | None:
+    """How the item is compared; None for short running text, of which only exact copies count.
+
+    A stem is compared without its options: one stem with other options is one cluster. A problem is compared among those with the same
+    formulas and numbers: with another number it is another problem, however alike they read. A question on a passage ("윗글에 대한 설명으로
+    알맞은 것은?") goes by its passage.
+    """
+    question = question_of(record)
+    if question:
+        block = squeeze(_SEP.join(_NUMBERS.findall(question))) if record.kind == "solution" else ""
+        return Sketch(kind="stem", text=letters(question), block=block)
+    text = letters(record.text or record.passage or "\n".join(text for _, text in record.messages))
+    return Sketch(kind="document", text=text) if len(text) >= _DOCUMENT_LETTERS else None
+
+
+@lru_cache(maxsize=20_000)
 def stem_grams(text: str) -> frozenset[str]:
     """Character 3-grams of a text without spaces, punctuation and case."""
-    letters = "".join(c for c in unicodedata.normalize("NFC", text).casefold() if unicodedata.category(c)[0] not in "ZPC")
-    return frozenset(letters[i : i + _GRAM] for i in range(max(1, len(letters) - _GRAM + 1)))
-
-
-def jaccard(left: frozenset[str], right: frozenset[str]) -> float:
-    """Size of the intersection over that of the union."""
-    common = len(left & right)
-    return common / (len(left) + len(right) - common)
-
-
-def _block(record: Record) -> tuple[str, ...]:
-    """Only records of one block can be near-duplicates: same kind and same fact, or without a fact the same answer and passage."""
-    if record.fact_id:
-        return (record.kind, "fact", record.fact_id)
-    return (record.kind, "answer", squeeze(" ".join(record.must) or record.answer), squeeze(record.passage))
-
-
-def leaking(train: Sequence[Record], test: Iterable[Record], *, similarity: float) -> tuple[set[str], set[str]]:
-    """Ids of training records that copy a test record, and of those whose question is a near-duplicate (3-gram Jaccard >= `similarity`)."""
-    tests = list(test)
-    exact = {exact_key(record) for record in tests}
-    blocks: dict[tuple[str, ...], set[frozenset[str]]] = defaultdict(set)
-    for record in tests:
-        if record.kind in _STEM_KINDS:
-            blocks[_block(record)].add(stem_grams(record.question))
-    copies = {record.id for record in train if exact_key(record) in exact}
-    near = set()
-    for record in train:
-        if record.id in copies or record.kind not in _STEM_KINDS:
-            continue
-        grams = stem_grams(record.question)
-        for other in blocks.get(_block(record), ()):
-            # the sizes alone bound the similarity from above
-            if min(len(grams), len(other)) >= similarity * max(len(grams), len(other)) and jaccard(grams, other) >= similarity:
-                near.add(record.id)
-                break
-    return copies, near
+    return grams(letters(text), STEM_GRAM)

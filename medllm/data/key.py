@@ -10,7 +10,7 @@ from medllm.data.records import Record
 from medllm.errors import UserError
 
 KEY_FILE = "key.jsonl"
-_TEXTS = ("fact_id", "form", "held_out", "licence", "department")
+_TEXTS = ("role", "cluster", "fact_id", "form", "held_out", "licence", "department")
 _LISTS = ("must", "context")
 _FLAGS = ("redistributable", "eval_only")
 _HELD_OUT = ("", "form", "fact")

@@ -1,8 +1,10 @@
-"""The gate that no held-out fact is stated in any training text."""
+"""The gates on what prepare_data has written: no test question, and no held-out fact, in any training text."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from medllm.data.aihub.options import squeeze
 from medllm.data.key import KeyRow
@@ -14,6 +16,8 @@ _SENTENCE_END = re.compile(r"(?<=[.!?。])\s+|\n+")
 _PARTICLES = (
     "은|는|이|가|을|를|의|에|으로|로|과|와|도|만|란|라|인|일|임|입|까지|부터|보다|처럼|때|나|든|랑|마다|밖에|뿐|조차|요|여|였|한테|께|대로|같|하"
 )  # fmt: skip
+_HEAD = 2
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,39 +42,85 @@ def held_out_facts(key: Mapping[str, KeyRow]) -> list[HeldOutFact]:
     return [facts[name] for name in sorted(facts)]
 
 
-def find_leaks(records: Iterable[Record], facts: Iterable[HeldOutFact]) -> Iterator[tuple[str, str]]:
-    """(record id, fact id) where a text states a held-out fact: its sentence, or its subject and an answer in one sentence."""
-    watched = [(fact, _whole_word((fact.subject,)), _whole_word(fact.must)) for fact in facts]
-    wordings = {_bare(sentence): fact.fact_id for fact, _, _ in watched for sentence in fact.sentences}
-    nameless = [(_bare(sentence), fact.fact_id) for fact, _, _ in watched if not fact.subject for sentence in fact.sentences]
-    for record in records:
-        for sentence in _sentences(record):
+class _Index(Generic[T]):
+    """Which of many words occur in a text, at the cost of its length: words are looked up by their first two characters."""
+
+    def __init__(self, pairs: Iterable[tuple[str, T]]) -> None:
+        self._words: dict[str, list[tuple[str, T]]] = defaultdict(list)
+        for word, value in pairs:
+            self._words[word[:_HEAD]].append((word, value))
+
+    def within(self, text: str) -> Iterator[T]:
+        if self._words:
+            heads = {text[i : i + _HEAD] for i in range(len(text))} | set(text)
+            for head in heads & self._words.keys():
+                for word, value in self._words[head]:
+                    if word in text:
+                        yield value
+
+
+class FactWatch:
+    """Finds statements of held-out facts: a sentence of theirs, or a subject and an answer in one sentence."""
+
+    def __init__(self, facts: Iterable[HeldOutFact]) -> None:
+        facts = list(facts)
+        self._by_wording = {_bare(sentence): fact.fact_id for fact in facts for sentence in fact.sentences}
+        self._by_subject = _Index(
+            (fact.subject, (fact.fact_id, _whole_word((fact.subject,)), _whole_word(fact.must)))
+            for fact in facts
+            if fact.subject and fact.must
+        )
+        self._nameless = _Index((_bare(sentence), fact.fact_id) for fact in facts if not fact.subject for sentence in fact.sentences)
+        self._idle = not facts
+
+    def stated(self, record: Record) -> set[str]:
+        """Ids of the held-out facts that a record states."""
+        found: set[str] = set()
+        for sentence in () if self._idle else _sentences(record):
             bare = _bare(sentence)
-            if bare in wordings:
-                yield record.id, wordings[bare]
-            for fact, subject, must in watched:
-                if fact.subject and fact.must and fact.subject in sentence and subject.search(sentence) and must.search(sentence):
-                    yield record.id, fact.fact_id
-            for wording, fact_id in nameless:
-                if wording in bare:
-                    yield record.id, fact_id
+            if bare in self._by_wording:
+                found.add(self._by_wording[bare])
+            named = self._by_subject.within(sentence)
+            found.update(fact_id for fact_id, subject, must in named if subject.search(sentence) and must.search(sentence))
+            found.update(self._nameless.within(bare))
+        return found
 
 
-def check_leaks(records: Iterable[Record], facts: Iterable[HeldOutFact]) -> None:
-    """UserError naming the first record and fact, and how many there are."""
-    leaks = sorted(set(find_leaks(records, facts)))
-    if leaks:
-        record_id, fact_id = leaks[0]
+def refuse_statements(leaks: Iterable[tuple[str, str]]) -> None:
+    """UserError naming the first (record id, fact id), and how many there are."""
+    ordered = sorted(set(leaks))
+    if ordered:
+        record_id, fact_id = ordered[0]
         raise UserError(
-            f"{record_id}: this training text states the held-out fact {fact_id} ({len(leaks)} such texts); hold out another fact"
+            f"{record_id}: this training text states the held-out fact {fact_id} ({len(ordered)} such texts); hold out another fact"
+        )
+
+
+def refuse_questions(leaks: Iterable[tuple[str, str]]) -> None:
+    """UserError naming the first (training id, test id) that are alike, and how many there are."""
+    ordered = sorted(set(leaks))
+    if ordered:
+        trained, tested = ordered[0]
+        raise UserError(
+            f"{trained}: this training item is in text a copy of the test item {tested} ({len(ordered)} such pairs); "
+            "run prepare_data again, and report it if it stays"
         )
 
 
 def _sentences(record: Record) -> Iterator[str]:
-    """A question counts as one sentence with its right answer, each part of running text as its own."""
+    """A question counts as one sentence with its right answer, each part of running text as its own.
+
+    In a chat each part of a turn counts, and the last part of a turn with the first of the next: where a question meets its answer.
+    """
     if record.question:
         yield f"{record.question} {record.answer}"
-    yield from filter(None, _SENTENCE_END.split(record.text))
+    last = ""
+    for text in (record.text, *(text for _, text in record.messages)):
+        parts = list(filter(None, _SENTENCE_END.split(text)))
+        if last and parts:
+            yield f"{last} {parts[0]}"
+        yield from parts
+        last = parts[-1] if parts else ""
 
 
 def _whole_word(terms: Iterable[str]) -> re.Pattern[str]:

@@ -82,8 +82,8 @@ class Prompts:
         """Ids of a prompt that is ready for the answer."""
         ids: list[int] = []
         for turn in history:
-            ids += self.text(self._fill(turn.question, ())) + self.text(turn.answer or "") + [self.eos_id]
-        return ids + self.text(self._fill(question, facts))
+            ids += self._asked(turn.question) + self.text(turn.answer or "") + [self.eos_id]
+        return ids + self.facts(facts) + self._asked(question)
 
     def answered(self, question: str, answer: str, *, facts: Sequence[str] = ()) -> tuple[list[int], int]:
         """Ids of prompt + answer + EOS for training, and where the answer starts."""
@@ -94,10 +94,13 @@ class Prompts:
         """Text of generated ids, special tokens dropped."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
-    def _fill(self, question: str, facts: Sequence[str]) -> str:
-        # str.replace, not str.format: user text may hold braces
-        head = self.template.facts.replace("{facts}", "\n".join(facts)) if facts else ""
-        return head + self.template.question.replace("{question}", question)
+    def facts(self, facts: Sequence[str]) -> list[int]:
+        """Ids of the facts that are put before a question."""
+        # str.replace, not str.format: texts may hold braces
+        return self.text(self.template.facts.replace("{facts}", "\n".join(facts))) if facts else []
+
+    def _asked(self, question: str) -> list[int]:
+        return self.text(self.template.question.replace("{question}", question))
 
 
 def render_choice(question: str, options: Sequence[str]) -> str:

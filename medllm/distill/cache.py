@@ -46,7 +46,8 @@ def cache_logits(
     if (folder / "done.json").is_file():
         return TeacherLogits.load(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    lengths = [len(example.ids) - max(example.loss_from, 1) for example in examples]
+    targets = [example.targets for example in examples]
+    lengths = [len(places) for places in targets]
     starts = np.concatenate([[0], np.cumsum(lengths)])
     width = min(top_k, int(teacher.config.vocab_size))
     shape = (int(starts[-1]), width)
@@ -61,8 +62,8 @@ def cache_logits(
         inputs = {name: batch[name].to(runner.device) for name in ("input_ids", "attention_mask")}
         logits = runner(**inputs, use_cache=False).logits
         for row, i in enumerate(rows):
-            start = max(examples[i].loss_from, 1) - 1
-            logprobs = torch.log_softmax(logits[row, start : start + lengths[i]].float() / temperature, dim=-1)
+            before = torch.tensor(targets[i]) - 1  # a token is predicted one place before it
+            logprobs = torch.log_softmax(logits[row, before].float() / temperature, dim=-1)
             top = logprobs.topk(width, dim=-1)
             values[starts[i] : starts[i + 1]] = top.values.half().cpu().numpy()
             ids[starts[i] : starts[i + 1]] = top.indices.int().cpu().numpy()

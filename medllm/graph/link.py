@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from medllm.graph.homonyms import other_sense
+from medllm.graph.phrases import Phrases
 from medllm.graph.store import Graph, Node
 
 _KIND_ORDER = ("disease", "symptom", "test", "drug", "department", "term")
@@ -22,7 +24,7 @@ _PARTICLE = (
 )
 _COPULA = (
     "입니|이에요|예요|에요|이예요|인데|인가|인지|인줄|인걸|인거|이고|이며|이라|라고|라는|라서|라면|래|이신|이셔|이세|이었|였|이면|이던|"
-    "이야|이죠|일까|일지|일수|일 수|인 "
+    "이야|이죠|이겠|이래|이랬|이네|이군|이잖|이지|이더|이세|일까|일지|일수|일 수|인 "
 )
 _VERB = "하|한|할|합|해|했|되|된|될|됩|돼|됐|있|없|걸|걱|같|때문|나고|나는|나면|나서|나요|나타|난|났|심하|심해|심한|생"
 _CLINICAL = (
@@ -33,23 +35,6 @@ _AFTER = re.compile(rf"(?:{_CLINICAL})?(?:{_COPULA}|(?:{_PARTICLE}){{0,3}}(?:{_V
 _AFTER_ONE = re.compile(rf"(?:{_PARTICLE}){{1,2}}(?![가-힣])|{_COPULA}| ?(?:{_CLINICAL})|(?=[^\w ])| *\Z")
 _BEFORE = ("급성", "만성", "소아", "노인성", "세균성", "바이러스성", "재발성", "임신성", "알레르기성", "양쪽", "오른쪽", "왼쪽", "한쪽")
 _BEFORE_PARTICLE = frozenset("가이은는을를도의에와과로서고만")
-# Homonyms in everyday Korean: the name, and what follows it when it does not mean the medical thing.
-_OTHER_SENSE = {
-    name: re.compile(after)
-    for name, after in {
-        "치열": "하|한|할|했|해|히",  # fierce
-        "안과": " ?밖",  # inside and outside
-        "비만": " (?:오|내리|계속)",  # only rain
-        "설사": " (?:그렇|그런|아니|내가|네가)",  # even if
-        "화상": " ?(?:회의|통화|수업|채팅|면접|강의)",  # video
-        "통풍": "이 ?(?:잘|안)|구|시트|창",  # ventilation
-        "수포": "로 (?:돌아|끝)",  # come to nothing
-        "홍역": "을 (?:치르|치렀|앓듯)",  # go through an ordeal
-        "암": "만 ",  # however much
-        "멍": " ?때|을 때",  # space out
-    }.items()
-}
-
 _LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 
@@ -82,6 +67,11 @@ class _Trie:
     entry: _Entry | None = None
 
 
+def _length_first(span: tuple[int, int, str, int]) -> tuple[int, int, int]:
+    start, end, _, skipped = span
+    return start - end + skipped, start, skipped
+
+
 def _fold(text: str) -> str:
     """Lower case of ASCII and plain spaces, character by character, so that offsets stay those of the NFC text."""
     return re.sub(r"\s", " ", text).translate(_LOWER)
@@ -95,6 +85,12 @@ def name_key(name: str) -> str:
     """The form in which two spellings of a name are the same: NFC, ASCII lower case, spaces only between Latin words."""
     folded = " ".join(_fold(unicodedata.normalize("NFC", name)).split())
     return re.sub(r"(?<=[가-힣]) | (?=[가-힣])", "", folded)
+
+
+def name_rank(name: str, node: Node) -> tuple[bool, bool, int, str]:
+    """Sorts the nodes that share a name, see Linker."""
+    key, own = name_key(name), name_key(node.name)
+    return key != own, key in own, _KIND_ORDER.index(node.kind), node.id
 
 
 def _spaces(name: str) -> set[int]:
@@ -113,6 +109,7 @@ class Linker:
         self._root = _Trie()
         self._starts: set[tuple[str, str]] = set()
         self._ones: set[str] = set()
+        self._phrases = Phrases(graph.phrases)
         for node in graph.nodes.values():
             for name in node.names:
                 self._insert(name, node)
@@ -120,16 +117,26 @@ class Linker:
     def link(self, text: str) -> list[Mention]:
         """Mentions in text order that do not overlap; of overlapping ones the longest is taken. Offsets are those of NFC(text)."""
         text = unicodedata.normalize("NFC", text)
-        folded = _fold(text)
-        found = [span for start in self._positions(folded) for span in self._names_at(text, folded, start)]
-        found.sort(key=lambda span: (span[0] - span[1], span[0]))
         taken = bytearray(len(text))
         chosen: list[Mention] = []
-        for start, end, node_id in found:
+        for start, end, node_id, _ in sorted(self._found(text), key=_length_first):
             if not any(taken[start:end]):
                 taken[start:end] = b"\x01" * (end - start)
                 chosen.append(Mention(start=start, end=end, surface=text[start:end], node_id=node_id))
         return sorted(chosen, key=lambda mention: mention.start)
+
+    def parts(self, text: str) -> list[str]:
+        """Ids of all nodes that the text names, those inside longer names too ("백내장 수술": also 백내장), in text order."""
+        found = self._found(unicodedata.normalize("NFC", text))
+        return list(dict.fromkeys(node_id for _, _, node_id, _ in sorted(found, key=lambda span: (span[0], -span[1], span[2]))))
+
+    def _found(self, text: str) -> list[tuple[int, int, str, int]]:
+        """(start, end, node id, letters read over) of every name and phrase in an NFC text."""
+        folded = _fold(text)
+        found = [(*span, 0) for start in self._positions(folded) for span in self._names_at(text, folded, start)]
+        inside = {position for start, end, _, _ in found for position in range(start + 1, end)}
+        # never 열이 나다 in "치열이 나다", but 관절이 붓다 in "무릎 관절이 붓다"
+        return found + [span for span in self._phrases.find(text) if span[0] not in inside or text[span[0] - 1] == " "]
 
     def _insert(self, name: str, node: Node) -> None:
         key = name_key(name)
@@ -137,8 +144,7 @@ class Linker:
         trie = self._root
         for char in key:
             trie = trie.children.setdefault(char, _Trie())
-        own = name_key(node.name)
-        rank = (key != own, key in own, _KIND_ORDER.index(node.kind), node.id)
+        rank = name_rank(name, node)
         entry = _Entry(
             node_id=node.id, rank=rank, length=len(key), latin=not any(map(_is_hangul, key)), spaces=_spaces(name),
             short_first=len(pieces[0]) == 1 or len(key) < _FREE, short_last=len(pieces[-1]) == 1 or len(key) < _FREE,
@@ -182,8 +188,7 @@ class Linker:
 
 def _fits(entry: _Entry, text: str, folded: str, start: int, end: int, gaps: set[int]) -> bool:
     """Whether the letters around a spelled name let it be that name."""
-    other_sense = _OTHER_SENSE.get(folded[start:end])
-    if other_sense is not None and other_sense.match(folded, end):
+    if other_sense(folded, start, end):
         return False
     if entry.latin and entry.length <= _UPPERCASE_ONLY and not text[start:end].isupper():
         return False

@@ -9,11 +9,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from medllm.data.examples import Example
+from medllm.data.examples import Example, chat_example, open_book_only
 from medllm.data.prompts import Prompts, Template
 from medllm.data.records import Record, read_records
 from medllm.errors import UserError
 from medllm.model.folder import Lineage, save_model, sha256_of
+from medllm.model.induction import plant_induction as plant
 from medllm.model.result import FetchResult
 from medllm.training import LogFunction, Schedule, train
 
@@ -48,7 +49,9 @@ def _texts(prepared: Path, template: Template) -> Iterator[str]:
     for record in read_records(prepared / "corpus.jsonl"):
         yield record.text or f"{record.question} {record.answer}"
     for record in read_records(prepared / "train.jsonl"):
-        yield template.question.replace("{question}", record.question) + record.answer
+        if not open_book_only(record):  # invented words are for copying, not for the vocabulary
+            turns = record.messages or (("user", record.question), ("assistant", record.answer))
+            yield "".join(template.question.replace("{question}", text) if role == "user" else text for role, text in turns)
 
 
 def documents(records: Sequence[Record], *, statement_repeats: int, rng: random.Random) -> list[str]:
@@ -78,12 +81,32 @@ def pack(prompts: Prompts, texts: Iterable[str], *, block: int) -> list[Example]
     return [Example(ids=stream[i : i + block]) for i in range(0, len(stream) - 1, block)]
 
 
+def drills(prepared: Path, prompts: Prompts, *, max_tokens: int) -> list[Example]:
+    """The open-book conversations, with the loss on everything after the facts: the questions repeat their words too."""
+    chats = (record for record in read_records(prepared / "train.jsonl") if open_book_only(record))
+    examples = (chat_example(record, prompts, max_tokens=max_tokens, questions=True) for record in chats)
+    return [example for example in examples if example is not None]
+
+
+def _untie(model: Any) -> None:
+    """An output embedding of its own, as Polyglot-Ko has it; tied ones only help while copying is learned."""
+    import torch
+
+    model.config.tie_word_embeddings = False
+    model.set_output_embeddings(torch.nn.Linear(model.config.hidden_size, model.config.vocab_size, bias=False))
+    with torch.no_grad():
+        model.get_output_embeddings().weight.copy_(model.get_input_embeddings().weight)
+
+
 def train_tiny(
     prepared: Path, target: Path, *, hidden_size: int, num_layers: int, num_heads: int, ffn_size: int, vocab_size: int,
-    context_length: int, block_tokens: int, statement_repeats: int, prompt: Template, schedule: Schedule, seed: int, checkpoints: Path,
+    context_length: int, block_tokens: int, statement_repeats: int, plant_induction: bool, prompt: Template, schedule: Schedule, seed: int, checkpoints: Path,
     on_log: LogFunction | None = None,
 ) -> FetchResult:  # fmt: skip
-    """Train tokenizer and model on data/prepared/corpus.jsonl and save them as a model folder."""
+    """Train tokenizer and model on the running text and the reading drills of data/prepared and save them as a model folder.
+
+    `plant_induction` starts from weights that can copy from the context (medllm.model.induction).
+    """
     import torch
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, set_seed
 
@@ -97,18 +120,22 @@ def train_tiny(
         intermediate_size=ffn_size, max_position_embeddings=context_length, bos_token_id=prompts.eos_id, eos_token_id=prompts.eos_id,
         pad_token_id=prompts.tokenizer.token_to_id(PAD),
         rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5},
+        tie_word_embeddings=True,
     )  # fmt: skip
     model = GPTNeoXForCausalLM(config)
+    if plant_induction:
+        plant(model, seed=seed)
     records, rng = list(read_records(prepared / "corpus.jsonl")), random.Random(seed)
     epochs = [documents(records, statement_repeats=statement_repeats, rng=rng) for _ in range(math.ceil(schedule.num_epochs))]
     blocks = pack(prompts, chain.from_iterable(epochs), block=block_tokens)
     # every epoch is cut anew, so the trainer sees all of them as one
     result = train(
-        model, blocks, schedule=replace(schedule, num_epochs=schedule.num_epochs / len(epochs)), seed=seed, checkpoints=checkpoints,
+        model, blocks + len(epochs) * drills(prepared, prompts, max_tokens=context_length), schedule=replace(schedule, num_epochs=schedule.num_epochs / len(epochs)), seed=seed, checkpoints=checkpoints,
         on_log=on_log,
     )  # fmt: skip
     if any(not torch.isfinite(p).all() for p in model.parameters()):
         raise RuntimeError("the base holds NaN after training; lower model.schedule.learning_rate")
+    _untie(model)
     facts = {record.fact_id for record in records if record.kind == "statement"}
     statements = sum(record.kind == "statement" for record in records)
     exposures = statement_repeats * schedule.num_epochs * statements / max(1, len(facts))

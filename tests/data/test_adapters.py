@@ -1,4 +1,5 @@
 import copy
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,13 @@ FOLDERS = {
 }
 
 
+def member_of(data: bytes, archive: str, name: str) -> Member:
+    return Member(archive=archive, name=name, size=len(data), raw_open=lambda: io.BytesIO(data), packed=True)
+
+
 def read(row: object, folder: str, *, bom: bool = False, stem: str = "900001") -> Record:
-    data = json.dumps(row, ensure_ascii=False).encode("utf-8-sig" if bom else "utf-8")
-    member = Member(archive=FOLDERS[folder], name=f"{stem}.json", read=lambda: data)
+    data = json.dumps(row, ensure_ascii="\\ud83d" in ascii(row)).encode("utf-8-sig" if bom else "utf-8")
+    member = member_of(data, FOLDERS[folder], f"{stem}.json")
     return read_item(parse_item(member, member.read()))
 
 
@@ -132,7 +137,7 @@ def test_maths_answer_is_the_working_and_the_result(texts: dict[str, str], quest
 
 def test_interview_lines_hold_every_answerer_and_the_placeholders() -> None:
     text = read(INTERVIEW, "interview", stem="itv_001").text
-    assert text == "질문자: 무엇을 하시나요?\n답변자: @company의 장을 봐요.\n답변자: 쉬어요.\n질문자: 또요?\n답변자: 자요."
+    assert text == "질문자: 무엇을 하시나요?\n답변자: @COMPANY의 장을 봐요.\n답변자: 쉬어요.\n질문자: 또요?\n답변자: 자요."
 
 
 def without(row: Row, key: str) -> Row:
@@ -161,8 +166,11 @@ def without_class(row: Row, name: str) -> Row:
         ({**CHOICE, "answer": "위내시경"}, "71875", "answer_not_an_option", True),
         ({**CHOICE, "answer": "3) 위내시경"}, "71875", "answer_not_an_option", True),
         (without(SOURCE, "content"), "71875", "missing:content", True),
-        (CHOICE, "71859", "not_of_this_folder", True),
-        (PROBLEM, "71857", "not_of_this_folder", True),
+        (CHOICE, "71859", "wrong_set", True),
+        (CHOICE, "71874", "wrong_set", True),  # 내과 is a department of 71875 alone
+        (LONG, "71875", "wrong_set", True),
+        ({**CHOICE, "question": "\ud83d"}, "71875", "broken_character:question", True),
+        (PROBLEM, "71857", "wrong_set", True),
         ({"learning_data_info": {"text_qa": ""}}, "71857", "unknown_shape", True),  # the sibling set 71855
         ([CHOICE], "71875", "unknown_shape", True),
         (without_class(PROBLEM, "해설(텍스트)"), "71859", "no_solution", False),
@@ -185,15 +193,21 @@ def test_rejections_say_why(row: object, folder: str, reason: str, bad: bool) ->
     assert (error.value.reason, error.value.bad) == (reason, bad)
 
 
-@pytest.mark.parametrize(("data", "reason"), [(b'{"qa_id": 1', "not_json"), ("{}".encode("utf-16"), "not_utf8"), (b"", "not_json")])
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b'{"qa_id": 1', "not_json"), ("{}".encode("utf-16"), "not_utf8"), (b"", "not_json"), (b"[" * 10**5, "not_json"),
+        (b"1" * 5000, "not_json"),
+    ],
+)  # fmt: skip
 def test_files_that_are_no_json(data: bytes, reason: str) -> None:
     with pytest.raises(RejectedError, match=reason):
-        parse_item(Member(archive=FOLDERS["71875"], name="1.json", read=lambda: data), data)
+        parse_item(member_of(data, FOLDERS["71875"], "1.json"), data)
 
 
 def test_an_item_of_neither_part_is_rejected() -> None:
     with pytest.raises(RejectedError, match="neither_training_nor_validation"):
-        parse_item(Member(archive="09.필수의료 의학지식 데이터", name="1.json", read=lambda: b"{}"), b"{}")
+        parse_item(member_of(b"{}", "09.필수의료 의학지식 데이터", "1.json"), b"{}")
 
 
 FIVE = ("가", "나", "다", "라", "마")

@@ -124,8 +124,9 @@ BROKEN = {
     "first part missing": ({"a.zip.part1": BYTES}, "a.zip.part0 is missing"),
     "middle part missing": ({"a.zip.part0": BYTES[:100], "a.zip.part2": BYTES[2000:]}, "a.zip: "),
     "last part missing": ({"a.zip.part0": BYTES[:2000]}, "a.zip: not a whole zip archive"),
-    "tar": ({"a.tar": b"x"}, "a.tar: this kind of archive"),
-    "tar in zip": ({"a.zip": zipped({"b.tar.gz": b"x"})}, "b.tar.gz"),
+    "no tar": ({"a.tar": b"x"}, "a.tar: not a whole tar archive"),
+    "7z": ({"a.7z": b"x"}, "a.7z: this kind of archive"),
+    "tar.gz in zip": ({"a.zip": zipped({"b.tar.gz": b"x"})}, "a.zip!b.tar.gz: this kind of archive"),
     "empty folder": ({}, "the folder is empty"),
     "only litter": ({".DS_Store": b""}, "the folder is empty"),
 }

@@ -1,5 +1,10 @@
 import hashlib
 import json
+import os
+import random
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,14 +12,19 @@ from typing import Any
 
 import pytest
 
-from medllm.data.dedup import jaccard, stem_grams
+from medllm.data.canary import CANARY_PREFIX, find_canary
+from medllm.data.dedup import stem_grams
+from medllm.data.minhash import jaccard
+from medllm.data.pii import PII_DUTY
 from medllm.data.prepare import prepare_data
 from medllm.data.records import Record, read_records
 from medllm.data.sample.archives import write_archives
 from medllm.data.sample.items import InterviewItem, Item, MathsItem, PassageItem, QaItem, Statement
 from medllm.errors import UserError
 
-KNOBS: dict[str, Any] = {"max_bad_share": 0.0, "num_calibration": 6, "seed": 0, "similarity": 0.7}
+KNOBS: dict[str, Any] = {
+    "max_bad_share": 0.0, "num_calibration": 6, "seed": 0, "similarity": 0.7, "document_similarity": 0.8, "test_share": 0.2,
+}  # fmt: skip
 DISEASES = ["고혈압", "천식", "위염", "빈혈", "백내장", "중이염", "건선", "담석증"]
 PLACES = ["순환기과", "호흡기과", "소화기과", "혈액과", "안과", "이비인후과", "피부과", "외과"]
 
@@ -126,7 +136,7 @@ def test_records_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert (passage.answer, passage.answer_index, passage.options) == ("라", 3, ("가", "나", "다", "라", "마3"))
     texts = {record.id: record.text for record in files["corpus"]}
     assert texts["aihub_71859:S3_중등_2_000001"] == "$x+1=2$의 해는? 이항하면 $x=1$이다.\n정답: $1$"
-    assert "@company의" in texts["aihub_interview:itv_0"]
+    assert "@COMPANY의" in texts["aihub_interview:itv_0"]
     assert all(record.text and not record.question for record in files["corpus"])
 
 
@@ -166,7 +176,6 @@ def test_same_items_same_bytes_in_any_order(tmp_path: Path) -> None:
         (0, "고혈압이라는병을 맡는 데를 알려주세요!", {}, "near_duplicate_of_test_question"),
         (0, "고혈압이라는 병을 맡는 데를 알려 줘요", {}, "near_duplicate_of_test_question"),
         (6, "건선 진료를 보는 병원은요?", {}, "held_out_fact"),
-        (0, "아주 다른 물음", {"key": {"eval_only": True}}, "eval_only"),
     ],
 )
 def test_items_that_give_a_test_away_are_dropped(tmp_path: Path, fact: int, question: str, changes: dict[str, Any], reason: str) -> None:
@@ -175,14 +184,14 @@ def test_items_that_give_a_test_away_are_dropped(tmp_path: Path, fact: int, ques
     assert "999001" not in " ".join(record.id for record in (*files["train"], *files["corpus"]))
 
 
-def test_a_shared_wording_about_another_fact_is_no_duplicate(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("similarity", "kept"), [(0.7, False), (0.9, True)])
+def test_a_test_question_in_text_counts_whatever_fact_it_is_about(tmp_path: Path, similarity: float, kept: bool) -> None:
     wording = "{}이라는 병을 맡는 데를 알려 주세요"
-    assert jaccard(stem_grams(wording.format("고혈압")), stem_grams(wording.format("저혈압"))) > 0.7
-    report, files = prepare(
-        tmp_path, [*sample(), qa(999_001, 0, wording.format("저혈압"), split="train", key={"fact_id": "department:99"})]
-    )
-    assert report["dropped"] == {"no_solution": 1}
-    assert any(record.id.endswith(":999001") for record in files["train"])
+    assert 0.7 < jaccard(stem_grams(wording.format("고혈압")), stem_grams(wording.format("저혈압"))) < 0.9
+    other = qa(999_001, 0, wording.format("저혈압"), split="train", key={"fact_id": "department:99"})
+    report, files = prepare(tmp_path, [*sample(), other], similarity=similarity)
+    assert report["dropped"] == {"no_solution": 1, **({} if kept else {"near_duplicate_of_test_question": 1})}
+    assert any(record.id.endswith(":999001") for record in files["train"]) is kept
 
 
 def test_questions_on_the_passage_of_a_test_question_leave_the_corpus(tmp_path: Path) -> None:
@@ -267,7 +276,7 @@ def test_without_a_key_nothing_may_be_passed_on(tmp_path: Path) -> None:
     [
         (lambda item: getattr(item, "split", "train") == "train", "Validation part"),
         (lambda item: getattr(item, "split", "train") == "validation", "Training part"),
-        (lambda item: False, "no AI Hub item"),
+        (lambda item: False, "no item found"),
     ],
 )
 def test_a_missing_part_is_named(tmp_path: Path, keep: Any, message: str) -> None:
@@ -296,3 +305,97 @@ def test_personal_data_are_masked_and_counted(tmp_path: Path) -> None:
     report, files = prepare(tmp_path, [*sample(), qa(999_001, 0, "010-1234-5678로 전화하면 됩니까?", split="train")])
     assert report["pii"] == {"phone": 1}
     assert any(record.question == "[전화번호]로 전화하면 됩니까?" for record in files["train"])
+
+
+def test_an_ai_hub_set_with_personal_data_brings_the_duty_to_report(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    items = [*sample(), qa(999_001, 0, "010-1234-5678로 전화하면 됩니까?", split="train")]
+    prepare(tmp_path / "ours", items)  # written for medllm: may be passed on, no duty
+    assert not caplog.records
+    write_archives(tmp_path / "raw", items)
+    (tmp_path / "raw" / "key.jsonl").unlink()
+    prepare_data(tmp_path / "raw", tmp_path / "out", **KNOBS)
+    assert [record.getMessage() for record in caplog.records] == [f"aihub_71874: {PII_DUTY}"]
+
+
+def test_the_report_counts_and_shows_no_text(tmp_path: Path) -> None:
+    items = [*sample(), qa(999_001, 0, "010-1234-5678로 전화하면 됩니까?", split="train")]
+    report, files = prepare(tmp_path, items)
+    assert report["pii_by_set"] == {"aihub_71874": {"phone": 1}}
+    assert report["published"]["aihub_71875"]["read"] == 10  # without its three source texts
+    assert report["leakage"] == {
+        "test_items_in_training_texts": {"checked": 29, "found": 0},
+        "held_out_facts_in_training_texts": {"checked": 29, "found": 0},
+        "held_out_forms_of_trained_facts_by_design": {"checked": 6, "found": 6},
+    }
+    choices = [record for record in files["train"] if record.kind == "choice" and record.dataset == "aihub_71875"]
+    lengths = sorted(len(record.question) + len("".join(record.options)) + len(record.answer) for record in choices)
+    assert report["lengths"]["aihub_71875/choice"] == dict(zip(("p5", "p50", "p95"), lengths, strict=True))
+    assert report["best_constant_guess"]["aihub_71857/train"] == pytest.approx(1 / 3, abs=1e-3)
+    flat = json.dumps(report, ensure_ascii=False)
+    assert not any(text in flat for text in ("고혈압", "호흡기과", "010-1234"))
+
+
+def test_chats_are_split_by_cluster_and_written(tmp_path: Path) -> None:
+    write_archives(tmp_path / "raw", sample())
+    rng, words = random.Random(0), DISEASES[:6] + PLACES[:6]
+    rows = [
+        {"messages": [{"role": role, "content": " ".join(rng.choices(words, k=6))} for role in ("user", "assistant") * 2]}
+        for _ in range(30)
+    ]
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    (tmp_path / "raw" / "talk.jsonl").write_text("".join(lines), encoding="utf-8")
+    report = prepare_data(tmp_path / "raw", tmp_path / "out", **{**KNOBS, "similarity": 1.0})
+    files = {name: list(read_records(tmp_path / "out" / f"{name}.jsonl")) for name in ("train", "test", "calibration", "corpus")}
+    chats = {name: [record for record in own if record.kind == "chat"] for name, own in files.items()}
+    assert len(chats["train"]) + len(chats["test"]) == 30
+    assert 0 < len(chats["test"]) < 15
+    assert {record.source_split for record in chats["test"]} == {"validation"}
+    assert not chats["calibration"]
+    assert not chats["corpus"]
+    assert report["split_by_hash"] == sorted({record.dataset for record in chats["train"]})
+
+
+def test_the_second_process_changes_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = [*sample(), *(qa(999_000 + number, 0, f"{number}번째로 묻는 것은 무엇입니까?", split="train") for number in range(60))]
+    monkeypatch.setattr("medllm.data.prepare._BATCH", 3)
+    monkeypatch.setattr("medllm.data.gates._BATCH", 3)
+    for name, start in (("one", 10**6), ("two", 1)):
+        monkeypatch.setattr("medllm.data.parallel._START_AFTER", start)
+        prepare(tmp_path / name, items)
+    assert digest(tmp_path / "one" / "out") == digest(tmp_path / "two" / "out")
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from medllm.data.prepare import prepare_data
+from medllm.errors import UserError
+resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, 8_000))  # a write past it fails as on a full disk
+try:
+    prepare_data(Path(sys.argv[1]), Path(sys.argv[2]), **eval(sys.argv[3]))
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(tmp_path: Path, before: bool) -> None:
+    items = [*sample(), *(qa(999_000 + number, 0, f"{number}번째로 묻는 것은 무엇입니까?", split="train") for number in range(60))]
+    write_archives(tmp_path / "raw", items)
+    if before:
+        prepare_data(tmp_path / "raw", tmp_path / "out", **KNOBS)
+    here = digest(tmp_path)
+    command = [sys.executable, "-c", FULL, str(tmp_path / "raw"), str(tmp_path / "out"), repr(KNOBS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+    assert re.fullmatch(r"\S+/out: the disk is full \(.+\), nothing was written; free some space and run again\n", done.stdout)
+    assert digest(tmp_path) == here
+    assert sorted(path.name for path in tmp_path.iterdir()) == (["out", "raw"] if before else ["raw"])
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_canary_is_found_wherever_it_turns_up(tmp_path: Path, folder: bool) -> None:
+    clean, leaked = tmp_path / "metrics.json", tmp_path / "deep" / "mlflow.db"
+    clean.write_text('{"canary": 1}', encoding="utf-8")
+    leaked.parent.mkdir()
+    leaked.write_bytes(b"\0" * ((1 << 20) - 5) + CANARY_PREFIX.upper().encode() + b"x1\0")  # over the border of two chunks
+    assert find_canary([tmp_path] if folder else [clean, leaked, tmp_path / "missing"]) == [leaked]

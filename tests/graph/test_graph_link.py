@@ -3,22 +3,16 @@
 import sys
 import unicodedata
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
-from medllm.data.knowledge import load_knowledge
-from medllm.data.sample.forms import statement
-from medllm.graph.build import build_graph
 from medllm.graph.link import Linker, name_key
 from medllm.graph.store import Graph, Node
 
-KNOWLEDGE = Path(__file__).parents[2] / "data" / "knowledge"
-
 
 @pytest.fixture(scope="module")
-def graph() -> Graph:
-    return build_graph(load_knowledge(KNOWLEDGE), statement=statement)
+def graph(whole_graph: Graph) -> Graph:
+    return whole_graph
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +75,7 @@ def _graph(**names: tuple[str, ...]) -> Graph:
         ("목뼈와 허리뼈를 같이 찍었어요", ["경추", "요추"]),
         ("B형 간염 보균자예요", ["만성b형간염"]),
         ("COPD 환자입니다", ["만성폐쇄성폐질환"]),
-        ("BP가 높게 나왔어요", ["혈압측정"]),
+        ("BP가 높게 나왔어요", ["혈압"]),
     ],
 )
 def test_inflected_sentences(graph: Graph, linker: Linker, text: str, expected: list[str]) -> None:

@@ -8,23 +8,25 @@ from typing import Any
 
 import pytest
 
-from medllm.data.knowledge import Department, Disease, Drug, Knowledge, MedicalTest, Source, Symptom, Term
+from medllm.data.knowledge import Department, Disease, Drug, KcdCode, Knowledge, MedicalTest, Source, Symptom, Term
 from medllm.errors import UserError
 from medllm.graph.build import build_graph, write_graph
-from medllm.graph.store import Graph
+from medllm.graph.store import Edge, Graph
 
 ROW: dict[str, Any] = {"source": "gk", "reviewed": False}
 
 
 @pytest.fixture
 def knowledge() -> Knowledge:
-    departments = Department(id="dep_in", name="내과", hint="", **ROW)
+    departments = Department(id="dep_in", name="내과", group="medical", hint="", **ROW)
     cough = Symptom(id="sym_cough", name="기침", lay=("콜록거림",), department="dep_in", **ROW)
-    test = MedicalTest(id="tst_a1c", name="당화혈색소 검사", english="", abbreviation="HbA1c", purpose="평균 혈당", **ROW)
-    drug = Drug(id="drg_a", name="메트포르민", english="metformin", drug_class="혈당강하제", caution="", **ROW)
+    test = MedicalTest(id="tst_a1c", name="당화혈색소 검사", english="", abbreviation="HbA1c", kind="test", purpose="평균 혈당", **ROW)
+    drug = Drug(
+        id="drg_a", name="메트포르민", english="metformin", brands=(), drug_class="혈당강하제", caution="", caution_source="", **ROW
+    )  # fmt: skip
     disease = Disease(
         id="dis_b", name="급성 기관지염", english="acute bronchitis", department="dep_in", symptoms=("sym_cough",), tests=("tst_a1c",),
-        drugs=("drg_a",), summary="요약", **ROW,
+        drugs=("drg_a",), broader="", kcd="", kcd_source="", summary="요약", **ROW,
     )  # fmt: skip
     terms = [
         Term(id="trm_1", standard="기침", lay=("콜록콜록",), english="cough", abbreviation="", old_names=(), **ROW),
@@ -33,7 +35,7 @@ def knowledge() -> Knowledge:
     ]
     return Knowledge(
         sources={"gk": Source(id="gk", source_type="general_knowledge", title="t", where="w", retrieved="2026-11-22")},
-        departments={"dep_in": departments}, symptoms={"sym_cough": cough}, tests={"tst_a1c": test}, drugs={"drg_a": drug},
+        departments={"dep_in": departments}, symptoms={"sym_cough": cough}, tests={"tst_a1c": test}, drugs={"drg_a": drug}, kcd={},
         diseases={"dis_b": disease}, terms={term.id: term for term in terms}, redflags={},
     )  # fmt: skip
 
@@ -72,6 +74,35 @@ def test_facts_keep_their_id_and_point_to_the_node_of_their_subject(knowledge: K
     assert nodes["term:trm_2"] == "trm_2"
     assert nodes["term:trm_3"] == "dis_b"  # merged by the short form of the disease name
     assert next(fact.text for fact in graph.facts if fact.id == "drug_class:drg_a") == "메트포르민: 혈당강하제"
+
+
+def test_every_column_of_the_tables_is_in_the_graph(knowledge: Knowledge) -> None:
+    bronchitis = replace(knowledge.diseases["dis_b"], kcd="J20", kcd_source="gk", broader="dis_w")
+    wide = replace(bronchitis, id="dis_w", name="기도 감염", english="", kcd="", kcd_source="", broader="")
+    drug = replace(knowledge.drugs["drg_a"], brands=("다이아벡스",), caution="신장이 나쁘면 쓰지 않습니다.", caution_source="gk")
+    code = KcdCode(id="J20", name="급성 기관지염", version="KCD-9", **ROW)
+    graph = build_graph(
+        replace(knowledge, diseases={"dis_b": bronchitis, "dis_w": wide}, drugs={"drg_a": drug}, kcd={"J20": code}),
+        statement=lambda fact: fact.object,
+    )
+    assert graph.nodes["dep_in"].attributes == {"group": "medical"}
+    assert graph.nodes["tst_a1c"].attributes == {"abbreviation": "HbA1c", "test_kind": "test", "purpose": "평균 혈당"}
+    disease = graph.nodes["dis_b"].attributes
+    assert {"kcd": "J20", "kcd_version": "KCD-9", "kcd_name": "급성 기관지염", "summary": "요약"}.items() <= disease.items()
+    assert "kcd" not in graph.nodes["dis_w"].attributes
+    assert graph.nodes["drg_a"].names == ("메트포르민", "metformin", "다이아벡스")
+    assert Edge(source="dis_b", relation="broader", target="dis_w") in graph.edges
+    caution = next(fact for fact in graph.facts if fact.relation == "drug_caution")
+    assert (caution.id, caution.node, caution.object) == ("drug_caution:drg_a", "drg_a", drug.caution)
+    assert caution.text == "메트포르민을 쓸 때 주의할 점입니다. 신장이 나쁘면 쓰지 않습니다."
+    assert "drug_caution" not in {fact.relation for fact in knowledge.facts()}
+
+
+def test_inflected_names_are_kept_with_the_graph(knowledge: Knowledge) -> None:
+    cough = replace(knowledge.symptoms["sym_cough"], lay=("콜록거림", "기침이 멎지 않음", "열이 남"))
+    graph = build_graph(replace(knowledge, symptoms={"sym_cough": cough}), statement=lambda fact: fact.object)
+    assert {graph.phrases[phrase] for phrase in ("콜록", "기침!멎", "열나")} == {"sym_cough"}
+    assert all("콜록" in fact.morphemes for fact in graph.facts if fact.node == "sym_cough")
 
 
 def test_an_id_in_two_tables_is_refused(knowledge: Knowledge) -> None:
@@ -113,7 +144,10 @@ def test_graphml_holds_the_same_nodes_and_edges(graph: Graph, tmp_path: Path) ->
         (edge.get("source"), edge.findtext("g:data", namespaces=space), edge.get("target"))
         for edge in root.findall("g:graph/g:edge", space)
     ]
-    assert nodes["trm_2"] == {"kind": "term", "name": "해수", "names": "해수;기침;A1;B1;옛해수", "source": "gk", "reviewed": "false"}
+    assert nodes["trm_2"] == {
+        "kind": "term", "name": "해수", "names": "해수;기침;A1;B1;옛해수", "source": "gk", "reviewed": "false",
+        "lay": "기침", "abbreviation": "A1;B1", "old_names": "옛해수",
+    }  # fmt: skip
     assert set(nodes) == set(graph.nodes)
     assert edges == [(edge.source, edge.relation, edge.target) for edge in graph.edges]
 
@@ -149,6 +183,10 @@ def _broken(content: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("facts.0.text", "", "text"),
         ("facts.1.id", "department:dis_b", "twice"),
         ("facts.0.extra", "x", r"facts\[0\]"),
+        ("facts.0.morphemes", ["", "x"], "morphemes"),
+        ("nodes.0.attributes", {"group": 1}, "attributes"),
+        ("phrases", None, "phrases"),
+        ("phrases", {"열나": "sym_none"}, "sym_none"),
     ],
 )
 def test_a_broken_file_is_named_with_the_reason(graph: Graph, tmp_path: Path, path: str, value: Any, message: str) -> None:

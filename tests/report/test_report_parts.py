@@ -1,10 +1,13 @@
+from io import StringIO
 from typing import Any
 
 import pytest
 
-from medllm.data.describe import describe
+from medllm.data.describe import Written, describe
+from medllm.data.paraphrase import Suspicion
 from medllm.data.records import Record
-from medllm.data.split import Parts
+from medllm.data.split import Decision
+from medllm.data.staging import take_batch
 from medllm.data.tally import Tally
 from medllm.errors import UserError
 from medllm.report import data_view
@@ -76,11 +79,15 @@ def test_data_view_reads_what_prepare_data_writes() -> None:
     shared: dict[str, Any] = {"dataset": "71487", "kind": "qa", "question": "질문", "answer": "답변"}
     train = Record(id="1", role="medical", source_split="train", **shared)
     test = Record(id="2", role="distillation", source_split="validation", held_out="form", fact_id="f", **shared)
-    tally = Tally()
-    tally.read["71487"] = 3
-    tally.drop("71487", "duplicate")
-    parts = Parts(corpus=[], train=[train], test=[test], dropped=[])
-    report = describe(parts=parts, records=[train, test], calibration=[], tally=tally, pii={}, unused_key_rows=0)
+    tally = Tally(quarantine=StringIO())
+    tally.read["71487", "a.zip"] = 3
+    tally.kept["71487", "a.zip"] = 2
+    tally.drop("71487", "a.zip", "duplicate")
+    decision = Decision(parts=["train", "validation"], clusters=["", ""], dropped={}, hashed=[])
+    counts = {"corpus": 0, "train": 1, "test": 1, "calibration": 0}
+    written = Written(counts=counts, gates={}, paraphrases=Suspicion(pairs=0, checked=0, suspected=0))
+    notes = take_batch([train, test]).notes
+    report = describe(notes=notes, decision=decision, written=written, tally=tally, pii={}, unused_key_rows=0)
     assert data_view(report) == {
         "records_by_set": {"71487": 2},
         "records_by_role": {"distillation": 1, "medical": 1},

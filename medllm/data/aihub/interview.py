@@ -7,7 +7,7 @@ ASKED, ANSWERED = "질문자: ", "답변자: "
 
 
 def read_interview(item: RawItem) -> Record:
-    """A dialogue as lines, every answer of a group on its own; placeholders such as @company stay."""
+    """A dialogue as lines, every answer of a group on its own; placeholders such as @COMPANY stay."""
     text_field(field(field(item.row, "interview_info"), "topic"), "topic")
     lines: list[str] = []
     for turn in list_field(item.row, "script"):

@@ -19,6 +19,7 @@ _HINTS = (
     (KOREAN, ("71857", "국어교과지문")),
     (INTERVIEW, ("인터뷰진행", "소비자이해")),
 )
+_HALF = re.compile("[\ud800-\udfff]")  # half of a character, which JSON can escape and UTF-8 cannot hold
 _SPLIT_OF_ARCHIVE = re.compile(r"(?P<part>[TV])[SL]_")
 
 
@@ -66,6 +67,8 @@ def text_field(row: object, key: str, *, empty: bool = False) -> str:
     value = field(row, key)
     if not isinstance(value, str):
         raise RejectedError(f"wrong_type:{key}")
+    if _HALF.search(value):
+        raise RejectedError(f"broken_character:{key}")
     cleaned = clean_text(value)
     if not cleaned and not empty:
         raise RejectedError(f"empty:{key}")
@@ -103,7 +106,7 @@ def parse_item(member: Member, data: bytes) -> RawItem:
         row = json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise RejectedError("not_utf8") from error
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # RecursionError: nested a thousand deep
         raise RejectedError("not_json") from error
     if not isinstance(row, dict):
         raise RejectedError("unknown_shape")

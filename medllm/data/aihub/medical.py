@@ -15,7 +15,11 @@ _NUM_OPTIONS = 5
 
 def dataset_of(item: RawItem) -> str:
     """The folder says which of the two sets it is; without its word, the department code does (14 and up are 필수의료)."""
-    return item.hint or (ESSENTIAL if item.integer("domain") >= _FIRST_ESSENTIAL else SPECIALIST)
+    return item.hint or _set_of_domain(item)
+
+
+def _set_of_domain(item: RawItem) -> str:
+    return ESSENTIAL if item.integer("domain") >= _FIRST_ESSENTIAL else SPECIALIST
 
 
 def _department(item: RawItem) -> str:
@@ -25,26 +29,32 @@ def _department(item: RawItem) -> str:
     return DOMAINS[domain]
 
 
+def split_question(q_type: int, question: str, answer: str) -> tuple[str, tuple[str, ...], int | None, str]:
+    """Stem, options, answer index and answer without its mark; only `q_type` 1 has options, five inside the question text."""
+    if q_type not in (1, 2, 3):
+        raise RejectedError("unknown_q_type")
+    if q_type != 1:
+        return question, (), None, answer
+    parts = split_stem(question, NUMBERS, count=_NUM_OPTIONS)
+    if parts is None:
+        raise RejectedError("options_not_five")
+    stem, options = parts
+    index, answer = split_mark(answer, NUMBERS)
+    if index is None or squeeze(options[index]) != squeeze(answer):
+        raise RejectedError("answer_not_an_option")
+    return stem, options, index, options[index]
+
+
 def read_question(item: RawItem) -> Record:
     """`q_type` 1 multiple choice (five options inside the question text), 2 short answer, 3 long answer."""
     q_type, question, answer = item.integer("q_type"), item.text("question"), item.text("answer")
-    options: tuple[str, ...] = ()
-    index = None
-    if q_type not in (1, 2, 3):
-        raise RejectedError("unknown_q_type")
-    if q_type == 1:
-        parts = split_stem(question, NUMBERS, count=_NUM_OPTIONS)
-        if parts is None:
-            raise RejectedError("options_not_five")
-        question, options = parts
-        index, answer = split_mark(answer, NUMBERS)
-        if index is None or squeeze(options[index]) != squeeze(answer):
-            raise RejectedError("answer_not_an_option")
-        answer = options[index]
-    dataset = dataset_of(item)
+    question, options, index, answer = split_question(q_type, question, answer)
+    department, dataset = _department(item), dataset_of(item)
+    if dataset != _set_of_domain(item):
+        raise RejectedError("wrong_set")  # the questions of the two sets share no department
     return Record(
         id=f"{dataset}:{item.integer('qa_id')}", dataset=dataset, role="medical", kind="choice" if q_type == 1 else "qa",
-        source_split=item.split, question=question, answer=answer, options=options, answer_index=index, department=_department(item),
+        source_split=item.split, question=question, answer=answer, options=options, answer_index=index, department=department,
         licence=AIHUB_LICENCE,
     )  # fmt: skip
 

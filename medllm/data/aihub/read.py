@@ -33,5 +33,5 @@ def read_item(item: RawItem) -> Record:
     """The record of an item. RejectedError: no adapter knows its shape, the folder is of another set, or the adapter refuses it."""
     adapter, datasets = _shape(item)
     if item.hint and item.hint not in datasets:
-        raise RejectedError("not_of_this_folder")
+        raise RejectedError("wrong_set")
     return adapter(item)

@@ -20,7 +20,7 @@ from medllm.data.aihub.medical import DOMAINS
 from medllm.data.aihub.options import CIRCLED
 from medllm.data.atomic import replaced_folder
 from medllm.data.key import KEY_FILE
-from medllm.data.sample.items import InterviewItem, Item, MathsItem, PassageItem, QaItem, Statement
+from medllm.data.sample.items import ChatItem, InterviewItem, Item, MathsItem, PassageItem, QaItem, Statement
 from medllm.errors import UserError
 
 LICENCE = "Apache-2.0 (written for medllm)"
@@ -35,6 +35,7 @@ _FOLDERS = {
 }
 _SCHOOLS = {"초": ("초등학교", 3, 1), "중": ("중학교", 1, 5), "고": ("고등학교", 1, 8)}  # name, first year in AI Hub and its running code
 _BOM = "\ufeff"
+_WITH_BOM = ("aihub_71875", "aihub_71874", MATHS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +58,16 @@ def write_archives(out: Path, items: Iterable[Item]) -> dict[str, int]:
         raise UserError(f"sample item {twice[0][1]} of {twice[0][0]} is there twice; give each item its own id")
     members: dict[str, dict[str, dict[str, bytes]]] = {}
     for file in files:
-        bom = "" if file.dataset in (KOREAN, INTERVIEW) else _BOM
-        data = (bom + json.dumps(file.row, ensure_ascii=False, indent=2) + "\n").encode("utf-8")
+        bom = _BOM if file.dataset in _WITH_BOM else ""
+        indent = 2 if file.dataset in _FOLDERS else None  # a table has one row a line
+        data = (bom + json.dumps(file.row, ensure_ascii=False, indent=indent) + "\n").encode("utf-8")
         members.setdefault(file.dataset, {}).setdefault(file.archive, {})[f"{_nfc(str(file.item_id))}.json"] = data
     with replaced_folder(out) as folder:
         for dataset, archives in members.items():
-            _write_set(folder, dataset, archives)
+            if dataset in _FOLDERS:
+                _write_set(folder, dataset, archives)
+            else:
+                _write_table(folder / dataset / "chats.jsonl", archives)
         rows = sorted(files, key=lambda file: (file.dataset, str(file.item_id)))
         lines = [json.dumps({"dataset": file.dataset, "item_id": file.item_id, **file.key}, ensure_ascii=False) + "\n" for file in rows]
         (folder / KEY_FILE).write_text("".join(lines), encoding="utf-8")
@@ -90,6 +95,12 @@ def _write_set(folder: Path, dataset: str, archives: dict[str, dict[str, bytes]]
             path.with_name(f"{path.name}.part1").write_bytes(data[half:])
         else:
             path.write_bytes(_zip_bytes(members))
+
+
+def _write_table(path: Path, archives: dict[str, dict[str, bytes]]) -> None:
+    """One row a chat, as such data come from a hub."""
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"".join(data for members in archives.values() for data in members.values()))
 
 
 def _zip_bytes(members: dict[str, bytes], *, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -120,6 +131,9 @@ def _file(item: Item) -> _File:
             return _problem(item)
         case InterviewItem():
             return _interview(item)
+        case ChatItem():
+            row = {"id": item.item_id, "messages": [{"role": role, "content": text} for role, text in item.messages]}
+            return _File(dataset=item.dataset, item_id=item.item_id, archive="", row=row, key=_key(item.key))
 
 
 def _key(key: dict[str, object], **more: object) -> dict[str, object]:

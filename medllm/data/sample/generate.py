@@ -6,7 +6,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from medllm.data.sample.archives import write_archives
 from medllm.data.sample.forms import FORMS, FREE, OPENINGS, answer, fill, statement
 from medllm.data.sample.items import InterviewItem, MathsItem, PassageItem, QaItem, Statement
 from medllm.data.sample.maths import problems
+from medllm.data.sample.reading import reading_items
 from medllm.errors import UserError
 
 NUM_OPTIONS = 5
@@ -28,6 +29,10 @@ SPECIALIST_DOMAINS = {
     "방사선종양학과": 9, "병리과": 10, "마취통증의학과": 11,
 }  # fmt: skip
 OTHER_DOMAIN = 13
+# Facts beside the one that answers a grounded question.
+NUM_COMPANIONS = 2
+# "진료과는 ...": two relations that answer in the same words
+_ALIKE = ({"department", "symptom_department"}, {"procedure_purpose", "test_purpose"})
 # Every fifth file (passage, interview, problem) goes to the official validation part, as AI Hub splits by file.
 VALIDATION_EVERY = 5
 
@@ -43,13 +48,16 @@ class FactSplit:
 
 
 def split_facts(facts: Sequence[Fact], *, num_trained: int, num_held_out: int, seed: int) -> FactSplit:
-    """Split by hash, so that one more fact in the tables moves no other fact."""
+    """Split by hash, the relations taking turns, so that no table outweighs the others by its length."""
     if num_trained + num_held_out > len(facts):
         raise UserError(
             f"data.num_trained_facts + data.num_heldout_facts = {num_trained + num_held_out}, but data/knowledge holds {len(facts)} facts; "
             "lower one of them or add rows"
         )
-    order = sorted(facts, key=lambda fact: hashlib.sha256(f"{seed}:{fact.id}".encode()).hexdigest())
+    by_relation: dict[str, list[Fact]] = defaultdict(list)
+    for fact in sorted(facts, key=lambda fact: hashlib.sha256(f"{seed}:{fact.id}".encode()).hexdigest()):
+        by_relation[fact.relation].append(fact)
+    order = [fact for turn in zip_longest(*(by_relation[name] for name in sorted(by_relation))) for fact in turn if fact]
     # 부종 -> 내과 cannot be held out beside 관절 부종 -> 내과: a text on the second would state the first
     held_out = [fact for fact in order if not any(_contains(other, fact) for other in facts)][:num_held_out]
     trained = [fact for fact in order if fact not in held_out][:num_trained]
@@ -84,6 +92,25 @@ def _fact_departments(knowledge: Knowledge) -> dict[str, str]:
     names = {row.id: knowledge.departments[row.department].name for row in knowledge.diseases.values()}
     names |= {row.id: knowledge.departments[row.department].name for row in knowledge.symptoms.values()}
     return {fact.id: names[row_id] for fact in knowledge.facts() if (row_id := fact.id.split(":", 1)[1]) in names}
+
+
+class _Companions:
+    """What a retriever brings along: the other facts about the subject, else facts about something else."""
+
+    def __init__(self, facts: Sequence[Fact]) -> None:
+        self._facts = facts
+        self._of_subject: dict[str, list[Fact]] = defaultdict(list)
+        for fact in facts:
+            self._of_subject[fact.subject].append(fact)
+
+    def context(self, fact: Fact, rng: random.Random) -> list[str]:
+        """The statement of the fact among `NUM_COMPANIONS` others, in random order; none of them answers the same question."""
+        same = [other for other in self._of_subject[fact.subject] if other.relation != fact.relation]
+        far = [other for other in rng.sample(self._facts, 8 * NUM_COMPANIONS) if {other.relation, fact.relation} not in _ALIKE]
+        far = [other for other in far if other.relation != fact.relation and other.subject != fact.subject]
+        chosen = [fact, *[*same, *far][:NUM_COMPANIONS]]
+        rng.shuffle(chosen)
+        return [statement(one) for one in chosen]
 
 
 def medical_items(knowledge: Knowledge, facts: FactSplit, *, seed: int) -> Iterator[QaItem | Statement]:
@@ -123,7 +150,9 @@ def medical_items(knowledge: Knowledge, facts: FactSplit, *, seed: int) -> Itera
                 answer=fact.object if q_type == 1 else answer(fact), key=key,
             )  # fmt: skip
             next_id += 1
+    companions = _Companions(knowledge.facts())
     for fact in sorted(facts.held_out, key=lambda f: f.id):
+        rng = random.Random(f"{seed}:{fact.id}")
         dataset, department, domain = _place(fact, departments)
         for number, form in enumerate(FORMS[fact.relation].held_out):
             yield QaItem(
@@ -131,7 +160,7 @@ def medical_items(knowledge: Knowledge, facts: FactSplit, *, seed: int) -> Itera
                 question=fill(form, fact), options=(), answer=answer(fact),
                 key={
                     "fact_id": fact.id, "form": f"held_out{number}", "held_out": "fact", "must": [fact.object], "subject": fact.subject,
-                    "context": [statement(fact)],
+                    "context": companions.context(fact, rng),
                 },
             )  # fmt: skip
             next_id += 1
@@ -172,9 +201,14 @@ def maths_items(count: int, *, seed: int) -> Iterator[MathsItem]:
         )  # fmt: skip
 
 
-def make_sample(folder: Path, out: Path, *, num_trained_facts: int, num_heldout_facts: int, num_maths: int, seed: int) -> dict[str, int]:
+def make_sample(
+    folder: Path, out: Path, *, num_trained_facts: int, num_heldout_facts: int, num_maths: int, num_reading: int, seed: int
+) -> dict[str, int]:  # fmt: skip
     """Write the sample archives from the tables in `folder` to `out`, whole or not at all; returns items by set."""
     knowledge = load_knowledge(folder)
     facts = split_facts(knowledge.facts(), num_trained=num_trained_facts, num_held_out=num_heldout_facts, seed=seed)
-    items = chain(medical_items(knowledge, facts, seed=seed), korean_items(folder), maths_items(num_maths, seed=seed))
+    items = chain(
+        medical_items(knowledge, facts, seed=seed), korean_items(folder), maths_items(num_maths, seed=seed),
+        reading_items(knowledge, num_reading, seed=seed),
+    )  # fmt: skip
     return write_archives(out, items)

@@ -79,4 +79,14 @@ class InterviewItem:
     split: Split
 
 
-Item = QaItem | Statement | PassageItem | MathsItem | InterviewItem
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatItem:
+    """A conversation as (role, text), one row of <dataset>/chats.jsonl. `key` goes to key.jsonl: role, cluster, must."""
+
+    dataset: str
+    item_id: str
+    messages: tuple[tuple[str, str], ...]
+    key: dict[str, object]
+
+
+Item = QaItem | Statement | PassageItem | MathsItem | InterviewItem | ChatItem
