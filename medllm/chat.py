@@ -62,7 +62,7 @@ class Consultation:
         return bool(self._linker.link(question))
 
     def read_manifest(self) -> dict[str, Any]:
-        """manifest.json. Raises UserError when it is missing or not a JSON object with a boolean `grounded` (may be absent: False)."""
+        """manifest.json. Raises UserError when it is missing or no JSON object with a boolean `grounded` and a text `banner`, if any."""
         path = self.package / "manifest.json"
         if not path.is_file():
             raise UserError(f"{path}: 파일이 없습니다; 'dvc repro package'로 패키지를 다시 만들어 주십시오")
@@ -70,9 +70,10 @@ class Consultation:
             content = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise UserError(f"{path}: JSON을 읽을 수 없습니다({error}); 패키지를 다시 만들어 주십시오") from error
-        if not isinstance(content, dict) or not isinstance(content.get("grounded", False), bool):
+        good = isinstance(content, dict) and isinstance(content.get("grounded", False), bool) and isinstance(content.get("banner", ""), str)
+        if not good:
             raise UserError(f"{path}: 형식이 올바르지 않습니다; 패키지를 다시 만들어 주십시오")
-        return content
+        return dict(content)
 
     def close(self) -> None:
         """Free the model, if it was opened."""
@@ -164,7 +165,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _interactive(consultation: Consultation) -> None:
-    consultation.read_manifest()  # a broken package is reported before the first question
+    banner = consultation.read_manifest().get("banner")  # a broken package is reported before the first question
+    if banner:
+        _say([banner])
     _say([f"안녕하십니까. 궁금한 점을 입력해 주십시오. 마치려면 빈 줄이나 '{_END_WORD}'를 입력하십시오.", f"\n{NOTICE}"])
     while True:
         try:

@@ -122,6 +122,7 @@ class FinetuneLora:
     target_modules: list[str] = MISSING
     roles: list[str] = MISSING
     grounded_share: Share = MISSING
+    reading_share: Share = MISSING
     num_distractors: Natural = MISSING
     max_tokens: Count = MISSING
     schedule: Schedule = field(default_factory=Schedule)
@@ -177,6 +178,7 @@ class DistillLogits:
     lora_targets: list[str] = MISSING
     roles: list[str] = MISSING
     grounded_share: Share = MISSING
+    reading_share: Share = MISSING
     num_distractors: Natural = MISSING
     max_tokens: Count = MISSING
     batch_rows: Count = MISSING
@@ -210,9 +212,11 @@ class EvaluateProtocol:
     max_answer_items: Count = MISSING
     max_paraphrase_items: Count = MISSING
     max_grounded_items: Count = MISSING
+    max_scenario_items: Count = MISSING
     max_choice_items: Count = MISSING
     max_text_items: Count = MISSING
     max_new_tokens: Count = MISSING
+    max_advice_tokens: Count = MISSING
     max_unanswered_share: Share = MISSING
 
 
@@ -253,4 +257,5 @@ class PackageFolder:
     """conf/package/folder.yaml."""
 
     _target_: str = "medllm.package.manifest.build_package"
-    mode: Annotated[str, Field(pattern="^demo$")] = MISSING
+    mode: Annotated[str, Field(pattern="^(demo|production)$")] = MISSING
+    min_grounded_accuracy: Share = MISSING

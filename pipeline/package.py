@@ -16,7 +16,7 @@ def main(cfg: DictConfig) -> None:
     with recorded("package"), replaced_folder(output_root() / "package") as folder:
         call(
             cfg.package, model_dir(champion), folder, models_folder=ARTIFACTS / "models", training_folder=model_dir("teacher"),
-            graph=ARTIFACTS / "graph", redflags=KNOWLEDGE / "redflags.csv", prepared=PREPARED,
+            graph=ARTIFACTS / "graph", knowledge=KNOWLEDGE, prepared=PREPARED,
             metrics=read_json(METRICS / "evaluate" / f"{champion}.json"), threads=cfg.threads, seed=cfg.seed,
         )  # fmt: skip
 

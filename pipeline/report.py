@@ -4,23 +4,23 @@ from hydra.utils import call
 from omegaconf import DictConfig
 
 from medllm.data.atomic import replaced_folder
-from medllm.report import data_view
 from pipeline.entry import entrypoint
 from pipeline.layout import ARTIFACTS, METRICS, PREDICTIONS, output_root
 from pipeline.record import read_json, recorded
 
-STEPS = ("make_sample", "build_graph", "fetch_base", "finetune/teacher", "prune", "distill", "finetune/student")
+STEPS = ("fetch_base", "finetune/teacher", "prune", "distill", "finetune/student")
 
 
 @entrypoint
 def main(cfg: DictConfig) -> None:
-    """metrics, predictions -> artifacts/report."""
+    """metrics, predictions, graph -> artifacts/report."""
     timings = sorted((ARTIFACTS / "timings").rglob("*.json"), key=lambda path: path.stat().st_mtime_ns)
     seconds = {path.relative_to(ARTIFACTS / "timings").with_suffix("").as_posix(): read_json(path)["seconds"] for path in timings}
     with recorded("report"), replaced_folder(output_root() / "report") as folder:
         call(
             cfg.report, folder, compare=read_json(METRICS / "compare.json"), predictions=PREDICTIONS, stage_seconds=seconds,
-            data_report=data_view(read_json(METRICS / "prepare_data.json")),
+            prepared=read_json(METRICS / "prepare_data.json"), knowledge=read_json(METRICS / "build_graph.json"),
+            sample=read_json(METRICS / "make_sample.json"), graph=ARTIFACTS / "graph",
             step_metrics={step: read_json(METRICS / f"{step}.json") for step in STEPS},
         )  # fmt: skip
 

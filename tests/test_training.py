@@ -22,9 +22,10 @@ SCHEDULE = Schedule(
 
 
 def examples(count: int = 24, *, longest: int = 20) -> list[Example]:
+    lengths = [3 + number * 5 % longest for number in range(count)]
     return [
-        Example(ids=[(7 * number + 3 * place) % 500 + 2 for place in range(3 + number * 5 % longest)], loss_from=number % 3, key=number)
-        for number in range(count)
+        Example(ids=[(7 * number + 3 * place) % 500 + 2 for place in range(length)], scored=((number % 3, length),), key=number)
+        for number, length in enumerate(lengths)
     ]
 
 
@@ -49,7 +50,7 @@ def test_epochs_differ_in_order() -> None:
 
 
 def test_collate_pads_right_and_masks_what_bears_no_loss() -> None:
-    parts = [[Example(ids=[5, 6, 7], loss_from=2, key=4), Example(ids=[8, 9], key=1)], [Example(ids=[3, 2, 1, 4], loss_from=1, key=9)]]
+    parts = [[Example(ids=[5, 6, 7], scored=((2, 3),), key=4), Example(ids=[8, 9], key=1)], [Example(ids=[3, 2, 1, 4], scored=((1, 4),), key=9)]]
     batch = collate(parts)
     assert batch["input_ids"].tolist() == [[5, 6, 7, 0], [8, 9, 0, 0], [3, 2, 1, 4]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1]]
@@ -122,7 +123,7 @@ def test_it_learns_in_place_and_leaves_a_plain_model(make_neox: Any, tmp_path: P
     assert result.loss_last < result.loss_first
     assert seen == list(range(1, result.steps + 1))
     assert result.tokens == 2 * sum(len(example.ids) for example in examples())
-    assert result.loss_tokens == 2 * sum(len(example.ids) - max(example.loss_from, 1) for example in examples())
+    assert result.loss_tokens == 2 * sum(len(example.targets) for example in examples())
     assert not model.training
     assert {(value.dtype, value.device.type) for value in model.parameters()} == {(torch.float32, "cpu")}
     assert model(input_ids=torch.tensor([[2, 3]])).logits.dtype == torch.float32

@@ -32,7 +32,8 @@ def _condition(unit: str, summary: str) -> Metric:
 METRICS: dict[str, Metric] = {
     "accuracy_answer": _up("share", "generated answer holds the right term and no wrong one"),
     "accuracy_paraphrase": _up("share", "the same on wordings of which no part was trained"),
-    "accuracy_grounded": _up("share", "the same, with the fact given in the prompt, on facts of no training text"),
+    "accuracy_grounded": _up("share", "the same, with the fact among others in the prompt, on facts of no training text"),
+    "accuracy_scenario": _up("share", "last answer of a consultation names an acceptable department or number"),
     "accuracy_choice": _up("share", "multiple choice with shuffled options"),
     "choice_chance": _condition("share", "expected accuracy_choice of a random pick"),
     "choice_majority": _condition("share", "accuracy_choice of always taking the most frequent position"),

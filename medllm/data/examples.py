@@ -66,23 +66,24 @@ def chat_example(record: Record, prompts: Prompts, *, max_tokens: int, questions
 
 
 def qa_examples(
-    records: Iterable[Record], prompts: Prompts, *, roles: Sequence[str], grounded_share: float, num_distractors: int, max_tokens: int,
-    seed: int,
+    records: Iterable[Record], prompts: Prompts, *, roles: Sequence[str], grounded_share: float, reading_share: float, num_distractors: int,
+    max_tokens: int, seed: int,
 ) -> list[Example]:  # fmt: skip
     """Question-answer sequences of these roles with the loss on the answers; a share of those that carry facts is also seen open-book.
 
-    An open-book copy has the fact among `num_distractors` other facts in random order. Chats are one sequence each. Sequences over
-    `max_tokens` are left out.
+    An open-book copy has the fact among `num_distractors` other facts in random order. Chats are one sequence each, reading drills only a
+    share of them. Sequences over `max_tokens` are left out.
     """
     rows = [record for record in records if record.role in roles]
     statements = sorted({fact for record in rows for fact in record.context})
     examples: list[Example | None] = []
     for record in rows:
+        rng = _draw(record.id, seed)
         if record.kind == "chat":
-            examples.append(chat_example(record, prompts, max_tokens=max_tokens))
+            if not open_book_only(record) or rng.random() < reading_share:
+                examples.append(chat_example(record, prompts, max_tokens=max_tokens))
             continue
         question, answer = question_text(record), answer_text(record)
-        rng = _draw(record.id, seed)
         examples.append(_answered(prompts, question, answer, ()))
         if record.context and rng.random() < grounded_share:
             others = [fact for fact in rng.sample(statements, min(len(statements), num_distractors + 1)) if fact not in record.context]

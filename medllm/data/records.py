@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,8 +57,7 @@ class Record:
 
     def to_json(self) -> str:
         """One line, keys in field order, empty fields left out."""
-        defaults = {f.name: f.default for f in fields(self)}
-        row = {key: value for key, value in asdict(self).items() if value != defaults[key]}
+        row = {name: value for name, default in _DEFAULTS.items() if (value := getattr(self, name)) != default}
         return json.dumps(row, ensure_ascii=False)
 
 
@@ -96,12 +95,12 @@ def _problem(record: Record) -> str:
 
 
 _TUPLES = {"options", "must", "context"}
-_KNOWN = {f.name for f in fields(Record)}
+_DEFAULTS = {f.name: f.default for f in fields(Record)}
 
 
 def parse_record(row: dict[str, Any], *, where: str) -> Record:
     """Build a record from a JSON object; `where` (file:line) goes into the error."""
-    unknown = set(row) - _KNOWN
+    unknown = row.keys() - _DEFAULTS
     if unknown:
         raise UserError(f"{where}: unknown field {sorted(unknown)[0]!r}; see medllm/data/records.py for the schema")
     values: dict[str, Any] = {k: tuple(v) if k in _TUPLES else v for k, v in row.items()}

@@ -7,8 +7,9 @@ names and typing errors are left out: they hold no term of the tables.
 
 import re
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
+
+from medllm.data.sentences import shared_kiwi
 
 NEGATED = "!"
 _REPEATED = re.compile(r"(.+)\1")  # 지끈지끈 -> 지끈
@@ -87,19 +88,12 @@ class Morpheme:
         return NEGATED * self.negated + _LIKE[self.form] if self.predicate and self.form in _LIKE else ""
 
 
-@lru_cache(maxsize=1)
-def _analyser() -> Any:
-    from kiwipiepy import Kiwi
-
-    return Kiwi(num_workers=1, model_type="cong", load_default_dict=False, load_typo_dict=False, load_multi_dict=False)
-
-
 def content_morphemes(text: str) -> list[Morpheme]:
     """Content morphemes of an NFC text in order, offsets in that text; a sentence end, comma or "와/과" gives one with `ends`."""
     found: list[Morpheme] = []
     before = ["", ""]  # the two tokens before, particles left out after an ending: "-지(는) 않다"
     negate = False
-    for token in _analyser().tokenize(text):
+    for token in shared_kiwi().tokenize(text):
         tag = token.tag.partition("-")[0]
         if token.form in _LIKENED and found and found[-1].modifies:
             found[-1] = replace(found[-1], skippable=True)

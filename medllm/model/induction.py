@@ -16,8 +16,9 @@ from medllm.errors import UserError
 
 # Attention logits: large enough to make a planted head look at one place among a few hundred, measured on random text.
 _POSITION_GAIN = 6.5
-_MATCH_GAIN = 4.0
-_WRITE_GAIN = 2.0
+_MATCH_GAIN = 2.0
+_WRITE_GAIN = 1.0
+_COPY_GAIN = 6.0
 _OTHER_OUTPUTS = 0.1  # of the unplanted output projections: their noise would drown the written words
 _FINAL_NORM = 0.05  # unit embeddings that are also the output embedding need small logits at the start
 
@@ -61,7 +62,7 @@ def plant_induction(model: Any, *, seed: int) -> None:
         raise UserError("model.plant_induction needs two layers, two heads and partial rotary embeddings; set it to false in conf/model/tiny.yaml")
     generator = torch.Generator().manual_seed(seed)
     basis: Tensor = torch.linalg.qr(torch.randn(heads.hidden, heads.hidden, generator=generator))[0]
-    values: Tensor = torch.linalg.qr(torch.randn(heads.hidden, heads.hidden, generator=generator))[0][: heads.size]
+    values: Tensor = torch.linalg.qr(torch.randn(heads.hidden, heads.hidden, generator=generator))[0]
     words = basis[: heads.plain]
     backs = [basis[heads.plain * (i + 1) : heads.plain * (i + 2)] for i in range(planted)]
     with torch.no_grad():
@@ -113,8 +114,9 @@ def _match(attention: Any, heads: _Heads, words: Tensor, backs: list[Tensor], va
         for rows, side in ((query, here), (key, there)):
             weight[rows] = 0
             weight[rows][heads.rotary : heads.rotary + len(side)] = _MATCH_GAIN * side
-        weight[value] = values
-        out[:, head * heads.size : (head + 1) * heads.size] = _WRITE_GAIN * values.T
+        column = slice(head * heads.size, (head + 1) * heads.size)
+        weight[value] = values[column]  # each head hands on other dimensions of the token
+        out[:, column] = _COPY_GAIN * values[column].T
 
 
 def _freeze(attention: Any, heads: _Heads, planted: int) -> None:

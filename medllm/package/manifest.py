@@ -13,10 +13,11 @@ from medllm.engines import open_engine
 from medllm.engines.llamacpp_engine import LlamaCppEngine
 from medllm.errors import UserError
 from medllm.model.folder import GGUF_FILE, Lineage, read_lineage, sha256_of
+from medllm.package.review_gate import DEMO_BANNER, Mode, check_review
 from medllm.package.tokenizer_check import check_tokenizers
 
 TOKENIZER_LINES = 10_000
-INTENDED_USE = "일반 건강정보 제공과 진료과 안내를 위한 것이며, 진단이나 처방을 하지 않습니다. 전문의의 검수를 받지 않았습니다."
+INTENDED_USE = "일반 건강정보 제공과 진료과 안내를 위한 것이며, 진단이나 처방을 하지 않습니다."
 _TRAINED_HERE = {"train_tiny": "Apache-2.0 (trained here)"}  # methods whose base has no licence of somebody else
 
 
@@ -48,23 +49,31 @@ def _entry(lineage: Lineage) -> dict[str, Any]:
     return entry
 
 
+def _grounded(metrics: Mapping[str, Any], minimum: float) -> bool:
+    measured = [value for name, value in metrics.items() if name.endswith("accuracy_grounded")]
+    return bool(measured) and min(measured) >= minimum
+
+
 def build_package(
-    champion: Path, out: Path, *, models_folder: Path, training_folder: Path, graph: Path, redflags: Path, prepared: Path,
-    metrics: Mapping[str, Any], threads: int, seed: int, mode: str,
+    champion: Path, out: Path, *, models_folder: Path, training_folder: Path, graph: Path, knowledge: Path, prepared: Path,
+    metrics: Mapping[str, Any], threads: int, seed: int, mode: Mode, min_grounded_accuracy: float,
 ) -> dict[str, Any]:  # fmt: skip
     """Copy the champion, graph and rules into `out` (an empty folder) and write manifest.json; returns it.
 
     `models_folder` holds the champion's ancestors: their lineages and the licence of the base go into the manifest.
-    RuntimeError when llama.cpp tokenizes any of 10,000 lines differently from the tokenizer the model was trained with (`training_folder`).
+    mode="production" is a UserError while rows that can do harm are unreviewed (medllm.package.review_gate); "demo" carries a banner.
+    The service puts retrieved facts before a question when the champion has shown, on at least `min_grounded_accuracy` of the questions
+    about facts that it never saw, that it answers from them. RuntimeError when llama.cpp tokenizes any of 10,000 lines differently from the tokenizer the model was trained with (`training_folder`).
     """
     chain = read_chain(champion, models_folder=models_folder)
     licence = base_licence(chain[-1])  # before anything is copied: a model without a licence is not packaged
+    review = check_review(knowledge, graph, mode=mode)  # nor one that nobody reviewed
     model = out / "model"
     model.mkdir()
     for name in (GGUF_FILE, "tokenizer.json", "tokenizer_config.json", "prompt.json", "lineage.json"):
         shutil.copyfile(champion / name, model / name)
     shutil.copyfile(graph / "graph.json", out / "graph.json")
-    shutil.copyfile(redflags, out / "redflags.csv")
+    shutil.copyfile(knowledge / "redflags.csv", out / "redflags.csv")
     records = [*read_records(prepared / "train.jsonl"), *read_records(prepared / "test.jsonl")]
     texts = sorted({text for record in records for text in (record.question, record.answer) if text})
     engine = open_engine(model, threads=threads)
@@ -73,7 +82,8 @@ def build_package(
     engine.close()
     prompts = Prompts.load(model)
     manifest = {
-        "name": champion.name, "mode": mode, "grounded": False, "intended_use": INTENDED_USE, "reviewed_by_clinician": False,
+        "name": champion.name, "mode": mode, "grounded": _grounded(metrics, min_grounded_accuracy), "intended_use": INTENDED_USE,
+        "reviewed_by_clinician": mode == "production", "review": review, "banner": DEMO_BANNER if mode == "demo" else "",
         "chain": [_entry(lineage) for lineage in chain], "base": chain[-1].name, "base_licence": licence,
         "template_sha256": prompts.template.sha256, "tokenizer_lines_compared": compared, "metrics": dict(metrics),
         "training_sets": sorted({record.dataset for record in records}),

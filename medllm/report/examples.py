@@ -16,7 +16,7 @@ OUTCOMES = {
     (0, 1): "teacher만 틀림",
     (1, 1): "둘 다 맞음",
 }
-_TASK_ORDER = ("answer", "paraphrase", "grounded", "choice")
+_TASK_ORDER = ("answer", "paraphrase", "grounded", "scenario", "choice")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

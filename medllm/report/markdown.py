@@ -1,6 +1,7 @@
 """The Markdown twin of the page, and its place in the README."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from medllm.report import tables
 from medllm.report.chain import WHERE
 from medllm.report.format import need
 from medllm.report.notices import BASELINE_NOTE, USE_NOTICE, first_line, task_note
+from medllm.report.parts import Grid, Part
 from medllm.report.tables import Row, Table
 
 BEGIN, END = "<!-- report:begin -->", "<!-- report:end -->"
@@ -51,12 +53,31 @@ def readme_block(compare: Mapping[str, Any]) -> str:
     )
 
 
-def report_markdown(compare: Mapping[str, Any]) -> str:
-    """report.md: the README block between a title and the pictures; the notice stays the first line."""
+def _data_table(grid: Grid) -> str:
+    """A table of the data section: under its title, with the code of a row behind its name."""
+    rows = [replace(row, label=f"{row.label} ({row.code})" if row.code not in ("", row.label) else row.label) for row in grid.table.rows]
+    table = markdown_table(replace(grid.table, rows=rows))
+    return f"**{_cell(grid.title)}**\n\n{table}" if grid.title else table
+
+
+def data_markdown(parts: Sequence[Part]) -> str:
+    """The data section, as on the page; folded tables are details elements."""
+    blocks = ["## 데이터"]
+    for number, part in enumerate(parts, 1):
+        blocks += [f"### {number}) {part.title}", part.text, *([f"> **{part.duty}**"] if part.duty else [])]
+        blocks += [f"![{_cell(caption)}]({name}.svg)" for name, caption in part.pictures]
+        blocks += [*map(_data_table, part.grids), *filter(None, [part.note])]
+        folded = [(_cell(grid.title), _data_table(replace(grid, title=""))) for grid in part.folded]
+        blocks += [f"<details><summary>{title}</summary>\n\n{table}\n\n</details>" for title, table in folded]
+    return "\n\n".join(blocks)
+
+
+def report_markdown(compare: Mapping[str, Any], parts: Sequence[Part]) -> str:
+    """report.md: the README block between a title and the pictures, then the data; the notice stays the first line."""
     block = readme_block(compare)
     notice, _, rest = block.partition("\n\n")
     pictures = "\n\n".join(f"![{alt}]({name}.svg)" for name, alt in (("dag", "pipeline"), ("waterfall", "size, speed and memory by step")))
-    return f"{notice}\n\n# medllm 보고서\n\n{rest}\n\n{pictures}\n"
+    return f"{notice}\n\n# medllm 보고서\n\n{rest}\n\n{pictures}\n\n{data_markdown(parts)}\n"
 
 
 def update_readme(readme: Path, markdown: str) -> None:

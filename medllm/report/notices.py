@@ -15,6 +15,13 @@ USE_NOTICE = (
     "응급 상황에서는 119, 자살·정신건강 위기에서는 109에 연락하십시오."
 )
 BASELINE_NOTE = "A 대비에는 엔진을 바꾼 효과가 들어 있고, B는 같은 엔진의 기준이므로 B 대비가 압축의 몫입니다."
+# The Korean half of medllm.data.pii.PII_DUTY, which the report does not import; a test holds the two together.
+PII_DUTY = (
+    "AI Hub 데이터에서 개인정보가 발견되었습니다. 이용약관에 따라 해당 데이터의 이용을 멈추고, AI Hub 운영기관(한국지능정보사회진흥원, NIA)"
+    "에 즉시 신고한 뒤 내려받은 데이터를 파기해 주십시오."
+)
+# Measured on tests/data/paraphrases.jsonl; a test holds them to the docstring of medllm/data/paraphrase.py.
+PARAPHRASE_RECALL, PARAPHRASE_PRECISION = 0.30, 0.23
 _SAMPLE_TASKS = (
     "생성 답변은 학습한 사실을 질문의 앞부분과 끝부분을 새로 짝지어 물은 것이고(두 부분은 따로 학습했습니다), "
     "자유 표현은 어느 부분도 학습하지 않은 말로 물은 것이며, 근거 제공은 학습하지 않은 사실을 질문과 함께 준 것입니다."

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 COLOURS = {"baseline": "#8a8f98", "engine": "#0072b2", "compression": "#009e73", "fail": "#d55e00"}
 PAGE = 10.6  # inches: one width for all, so that letters have one size
 _TASK_STYLE = {"answer": ("#009e73", "o", -0.22), "choice": ("#cc79a7", "s", 0.0), "grounded": ("#e69f00", "D", 0.22)}
-MIX_GOAL = {"baseline_check": 0.2, "distillation": 0.3, "medical": 0.5}
-_MIX_COLOURS = {"baseline_check": "#56b4e9", "distillation": "#e69f00", "medical": "#009e73"}
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "medllm",
@@ -165,27 +163,3 @@ def accuracy_svg(compare: Mapping[str, Any]) -> str:
         if axes.get_legend_handles_labels()[0]:
             figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8.5)
         return save_figure(figure, label="Accuracy with 95 % intervals by model", prefix="acc")
-
-
-def mix_svg(mixes: Mapping[str, Mapping[str, float]]) -> str:
-    """Stacked bars of role shares: the brief's 20/30/50 above what the data hold ({row label: {role: share}})."""
-    rows = {"goal of the brief": MIX_GOAL, **mixes}
-    with chart_style():
-        figure = new_figure(PAGE, 0.4 * len(rows) + 0.8)
-        axes = figure.subplots()
-        for at, shares in enumerate(rows.values()):
-            left = 0.0
-            for role, colour in _MIX_COLOURS.items():
-                share = shares.get(role, 0.0)
-                axes.barh(at, share, left=left, height=0.62, color=colour, label=role if at == 0 else None)
-                if share >= 0.05:
-                    axes.text(left + share / 2, at, f"{100 * share:.1f} %", ha="center", va="center", fontsize=8.5, color="#0b0f14")
-                left += share
-        axes.set_yticks(range(len(rows)), list(rows))
-        axes.invert_yaxis()
-        axes.set_xlim(0, 1)
-        axes.xaxis.set_visible(False)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-        figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-        return save_figure(figure, label="Data mix against 20/30/50", prefix="mix")

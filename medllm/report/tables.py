@@ -25,7 +25,7 @@ TARGETS = {
     "service_24h": "24시간 서비스",
     "emergencies": "응급 신호 감지",
 }
-_TASKS = {"answer": "생성 답변", "choice": "객관식", "paraphrase": "자유 표현", "grounded": "근거 제공"}
+_TASKS = {"answer": "생성 답변", "choice": "객관식", "paraphrase": "자유 표현", "grounded": "근거 제공", "scenario": "상담"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,16 @@ from medllm.report import format as fmt
 from medllm.report import sections, tables
 from medllm.report.chain import WHERE, baselines, is_sample, model_named, models_in_order
 from medllm.report.dag import dag_svg
+from medllm.report.data_parts import data_parts
+from medllm.report.data_pictures import mix_svg, mixes, positions_svg
 from medllm.report.examples import OUTCOMES, pair_examples
 from medllm.report.format import need
+from medllm.report.graph_picture import graph_picture
+from medllm.report.knowledge_part import knowledge_part
 from medllm.report.markdown import report_markdown
 from medllm.report.notices import USE_NOTICE, first_line, limits, task_note
 from medllm.report.pareto import pareto_svg
-from medllm.report.pictures import accuracy_svg, mix_svg, waterfall_svg
+from medllm.report.pictures import accuracy_svg, waterfall_svg
 from medllm.report.svg import standalone
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -39,13 +43,16 @@ def _tiles(compare: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return [*tiles, ("생성 답변 정확도", accuracy, beside)]
 
 
-def _pictures(compare: Mapping[str, Any], data_report: Mapping[str, Any]) -> dict[str, str]:
+def _pictures(compare: Mapping[str, Any], prepared: Mapping[str, Any], graph: Path) -> dict[str, str]:
+    positions = prepared["answer_positions"]
     return {
         "dag": dag_svg(),
         "waterfall": waterfall_svg(compare),
         "accuracy": accuracy_svg(compare),
         "pareto": pareto_svg(compare),
-        "mix": mix_svg(sections.mixes(data_report)),
+        "mix": mix_svg(mixes(prepared)),
+        **({"positions": positions_svg(positions)} if positions else {}),
+        "graph": graph_picture(graph),
     }
 
 
@@ -62,7 +69,10 @@ def write_report(
     out: Path,
     *,
     compare: Mapping[str, Any],
-    data_report: Mapping[str, Any],
+    prepared: Mapping[str, Any],
+    knowledge: Mapping[str, Any],
+    sample: Mapping[str, Any] | None,
+    graph: Path,
     step_metrics: Mapping[str, Mapping[str, Any]],
     predictions: Path,
     stage_seconds: Mapping[str, float] | None,
@@ -70,15 +80,19 @@ def write_report(
 ) -> None:
     """Write index.html, report.md and *.svg into `out`; nothing is written when an input is bad.
 
-    `predictions` is the folder of <model>.jsonl, `stage_seconds` the wall seconds by stage, `examples` the most items shown side by side.
-    Raises UserError for a missing key, a missing prediction file or two files of different items.
+    `prepared`, `knowledge` and `sample` are the metrics of prepare_data, build_graph and make_sample (read for sample data alone), `graph`
+    is the folder of the graph, `predictions` that of <model>.jsonl, `stage_seconds` the wall seconds by stage, `examples` the most items
+    shown side by side.
+    Raises UserError for a missing key, a missing prediction file, two files of different items, or items that the data report lost.
     """
     models = models_in_order(compare)
     a, b = baselines(compare, models)
     champion = model_named(models, need(compare, "champion", WHERE), "champion")
+    on_sample = is_sample(compare)
+    parts = [*data_parts(prepared, sample=on_sample), knowledge_part(knowledge, sample if on_sample else None)]
     context: dict[str, Any] = {
         "first_line": first_line(compare),
-        "prefix": "sample_" if is_sample(compare) else "",
+        "prefix": "sample_" if on_sample else "",
         "use_notice": USE_NOTICE,
         "limits": limits(compare),
         "task_note": task_note(compare),
@@ -98,16 +112,15 @@ def write_report(
         "examples": pair_examples(predictions / f"{a.name}.jsonl", predictions / f"{champion.name}.jsonl", examples=examples),
         "outcomes": list(OUTCOMES.values()),
         "task_name": tables.task_name,
-        "roles": sections.role_table(data_report),
-        "data": sections.data_tables(data_report),
+        "data": parts,
         "steps": sections.step_tables(step_metrics),
         "bars": sections.stage_bars(stage_seconds) if stage_seconds is not None else [],
         "total_seconds": fmt.fixed(sum(stage_seconds.values())) if stage_seconds is not None else fmt.MISSING,
         "conditions": tables.condition_table(compare),
     }
-    pictures = _pictures(compare, data_report)  # last: the slow part, and bad input is found before it
+    pictures = _pictures(compare, prepared, graph)  # last: the slow part, and bad input is found before it
     context["pictures"] = pictures
-    files = {"index.html": _page(context), "report.md": report_markdown(compare)}
+    files = {"index.html": _page(context), "report.md": report_markdown(compare, parts)}
     files |= {f"{name}.svg": standalone(svg) for name, svg in pictures.items()}
     out.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():

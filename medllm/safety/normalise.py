@@ -37,6 +37,10 @@ _LONG_REPEAT = re.compile(r"([^\W\d])\1{2,}")
 _REPEAT = re.compile(r"([가-힣])\1+")
 _NOT_HANGUL = re.compile(r"[^가-힣\n]+")
 _LATIN_RUN = re.compile("[A-Za-z]{4}")
+_NOT_ABLE = re.compile(r"([가-힣]{1,5})[지질][를도는]? ?못|([가-힣]{1,5}) ?수[가도는]? ?없")
+# without blanks only the last syllables are known to be of the verb
+_NOT_ABLE_DENSE = re.compile(r"(움직이|일어나|삼키|[가-힣])[지질][를도는]?못|(움직일|일어날|삼킬|[가-힣]을|[가-힣])수[가도는]?없")
+_STEMS = {"걸으": "걷", "들으": "듣", "먹으": "먹", "잡으": "잡", "굽으": "굽", "앉으": "앉"}
 
 
 def compose(text: str) -> str:
@@ -80,15 +84,33 @@ def spaced(text: str) -> str:
     return _LONG_REPEAT.sub(r"\1", _BLANKS.sub(" ", lines)).strip()
 
 
+def unable(text: str) -> str:
+    """The long ways to say "cannot" in the short one: "쉬지를 못해요", "쉴 수가 없어요" -> "못 쉬..."; rules name only this."""
+
+    def short(said: re.Match[str]) -> str:
+        if said[1]:
+            return f"못 {said[1]}"
+        stem = said[2]
+        last = ord(stem[-1]) - 0xAC00
+        if last % 28 != _FINALS.index("ㄹ"):
+            return said[0]
+        stem = stem[:-1] + chr(0xAC00 + last - last % 28)
+        return f"못 {stem[:-2]}{_STEMS.get(stem[-2:], stem[-2:])}"
+
+    return (_NOT_ABLE if " " in text else _NOT_ABLE_DENSE).sub(short, text)
+
+
 def views(text: str) -> tuple[str, ...]:
-    """All distinct views: with blanks, without, without sentences, jamo attached, Hangul only, repeats collapsed, look-alikes, keys."""
+    """All distinct views: with blanks, without, without sentences, jamo attached, Hangul only, repeats collapsed, look-alikes, short
+    "cannot", keys.
+    """
     canonical = clean(text)
     with_spaces = spaced(canonical)
     dense = with_spaces.replace(" ", "")
     flat = dense.replace(SENTENCE_END, "")  # "숨을... 못... 쉬어요"
     hangul = _NOT_HANGUL.sub("", dense)
     alike = (with_spaces.translate(_LOOKALIKES), hangul.translate(_LOOKALIKES))
-    found = [with_spaces, dense, flat, compose(_open_syllables(dense)), hangul, _REPEAT.sub(r"\1", hangul), *alike]
+    found = [with_spaces, dense, flat, compose(_open_syllables(dense)), hangul, _REPEAT.sub(r"\1", hangul), *alike, unable(with_spaces), unable(flat)]
     if _LATIN_RUN.search(canonical):
         typed = canonical.lower() if canonical.isupper() else canonical  # Caps Lock
         found.append(spaced(compose("".join(_KEYS.get(c, c) for c in typed))).replace(SENTENCE_END, ""))

@@ -198,6 +198,14 @@ def test_interactive_session_ends_politely(bare_package: Path, end: str) -> None
     assert done.stdout.endswith("건강하십시오.\n")
 
 
+@pytest.mark.parametrize(("banner", "first"), [("[시연용] 검토 전입니다.", "[시연용] 검토 전입니다."), ("", "안녕하십니까.")])
+def test_the_banner_of_a_demo_stands_first(package: Path, banner: str, first: str) -> None:
+    (package / "manifest.json").write_text(json.dumps({"mode": "demo", "banner": banner}), encoding="utf-8")
+    done = _run(package, typed="종료\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0].startswith(first)
+
+
 @pytest.mark.parametrize(
     ("broken", "content", "says"),
     [
@@ -207,6 +215,7 @@ def test_interactive_session_ends_politely(bare_package: Path, end: str) -> None
         ("manifest.json", "{", "JSON을 읽을 수 없습니다"),
         ("manifest.json", "[]", "형식이 올바르지 않습니다"),
         ("manifest.json", '{"grounded": "yes"}', "형식이 올바르지 않습니다"),
+        ("manifest.json", '{"banner": 1}', "형식이 올바르지 않습니다"),
         ("graph.json", "{", "graph.json"),
     ],
 )

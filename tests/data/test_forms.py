@@ -9,7 +9,7 @@ import pytest
 from medllm.data.knowledge import Fact, load_knowledge
 from medllm.data.records import Record, read_records
 from medllm.data.sample.forms import FORMS, OPENINGS, answer, fill, statement
-from medllm.data.sample.generate import medical_items, split_facts
+from medllm.data.sample.generate import NUM_COMPANIONS, medical_items, split_facts
 from medllm.data.sample.items import QaItem, Statement
 
 KNOWLEDGE = load_knowledge(Path(__file__).parents[2] / "data" / "knowledge")
@@ -62,7 +62,7 @@ def test_openings_only_stand_before_questions() -> None:
 
 @pytest.fixture(scope="module")
 def generated() -> list[QaItem | Statement]:
-    facts = split_facts(FACTS, num_trained=60, num_held_out=20, seed=13)
+    facts = split_facts(FACTS, (), num_trained=60, num_held_out=20, seed=13)
     return list(medical_items(KNOWLEDGE, facts, seed=13))
 
 
@@ -86,10 +86,10 @@ def test_train_and_validation_share_no_question_and_every_fact_is_asked(generate
 
 
 def test_the_split_is_by_hash() -> None:
-    first = split_facts(FACTS, num_trained=60, num_held_out=20, seed=13)
-    assert first == split_facts(FACTS[::-1], num_trained=60, num_held_out=20, seed=13)
-    assert first != split_facts(FACTS, num_trained=60, num_held_out=20, seed=14)
-    fewer = split_facts(FACTS[:-1], num_trained=60, num_held_out=20, seed=13)
+    first = split_facts(FACTS, (), num_trained=60, num_held_out=20, seed=13)
+    assert first == split_facts(FACTS[::-1], (), num_trained=60, num_held_out=20, seed=13)
+    assert first != split_facts(FACTS, (), num_trained=60, num_held_out=20, seed=14)
+    fewer = split_facts(FACTS[:-1], (), num_trained=60, num_held_out=20, seed=13)
     assert len(set(fewer.trained) ^ set(first.trained)) <= 2
 
 
@@ -109,4 +109,5 @@ def test_no_training_text_states_a_held_out_fact(small_prepared: Path) -> None:
         for form in (*forms.statements[:3], *forms.train, *forms.held_out):
             assert fill(form, fact) not in everything, form
     for record in test:
-        assert record.context == (statement(held_out[record.fact_id]),)
+        assert statement(held_out[record.fact_id]) in record.context
+        assert len(record.context) == 1 + NUM_COMPANIONS

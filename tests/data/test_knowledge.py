@@ -30,7 +30,7 @@ TABLES = {
     "diseases": (
         "id,name,english,department,broader,symptoms,tests,drugs,kcd,kcd_source,summary,source,reviewed\n"
         "dis_a,당뇨병,,dep_a,,sym_a;sym_b,tst_a,drg_a,,,혈당이 높은 질환입니다.,law,false\n"
-        "dis_b,고혈압,,dep_a,,,,,I10,law,혈압이 높은 질환입니다.,law,true\n"
+        "dis_b,고혈압,,dep_a,,,,,I10,law,혈압이 높은 질환입니다.,law,false\n"
         "dis_c,2형 당뇨,,dep_a,dis_a,,,,E11,law,인슐린이 잘 듣지 않는 질환입니다.,law,false\n"
     ),
     "terms": (
@@ -80,7 +80,7 @@ def test_rows_are_typed(folder: Path) -> None:
     knowledge = load_knowledge(folder)
     assert knowledge.diseases["dis_a"].symptoms == ("sym_a", "sym_b")
     assert knowledge.diseases["dis_b"].symptoms == ()
-    assert (knowledge.diseases["dis_a"].reviewed, knowledge.diseases["dis_b"].reviewed) == (False, True)
+    assert (knowledge.diseases["dis_a"].reviewed, knowledge.diseases["dis_b"].reviewed) == (False, False)
     assert knowledge.drugs["drg_a"].brands == ("다이아벡스", "글루코파지")
     assert knowledge.kcd[knowledge.diseases["dis_c"].kcd].name == "2형 당뇨병"
     assert re.search(knowledge.redflags["rf_a"].pattern, "가슴을 쥐어짜요")
@@ -114,6 +114,7 @@ BROKEN = [
     ("diseases", "sym_a;sym_b", "sym_a;sym_a", "diseases.csv:2", "empty or repeated item"),
     ("drugs", "혈당강하제", "  ", "drugs.csv:2", "column drug_class is empty"),
     ("tests", "tst_a,", ",", "tests.csv:2", "column id is empty"),
+    ("diseases", "law,false\ndis_b", "law,true\ndis_b", "diseases.csv:2", "reviewed is true, but reviews.csv"),
     ("tests", "law,false", "law,no", "tests.csv:2", "column reviewed: 'no'; write one of true, false"),
     ("tests", "law,false", "law,", "tests.csv:2", "column reviewed is empty"),
     ("tests", "law,false", "law", "tests.csv:2", "not 8 cells"),

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medllm.data.knowledge import load_knowledge
+from medllm.data.particles import attach
 from medllm.data.pii import LABELS, PII_DUTY, Span, find_pii, mask_pii, mask_record
 from medllm.data.records import Record
 
@@ -160,3 +162,15 @@ def test_recall_and_precision_on_the_labelled_set() -> None:
     print(f"recall {right / wanted:.4f} of {wanted}, precision {1 - len(wrong) / found:.4f} of {found}")  # noqa: T201
     assert right / wanted >= 0.99, missed
     assert 1 - len(wrong) / found >= 0.98, wrong
+
+
+def test_no_name_of_the_tables_is_taken_for_a_person() -> None:
+    knowledge = load_knowledge(Path("data/knowledge"))
+    tables = (knowledge.departments, knowledge.symptoms, knowledge.tests, knowledge.drugs, knowledge.diseases, knowledge.terms)
+    rows = [row for table in tables for row in table.values()]
+    names = {getattr(row, "name", "") or row.standard for row in rows} | {lay for row in rows for lay in getattr(row, "lay", ())}
+    masked = set()
+    for name in names:
+        sentences = (f"{name} 환자는 어느 과로 가나요?", f"{attach(name, '이라는/라는')} 말은 무엇인가요?", f"환자는 {attach(name, '을/를')} 호소합니다.")
+        masked |= {sentence for sentence in sentences if mask_pii(sentence)[1]}
+    assert not masked

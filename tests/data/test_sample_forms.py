@@ -39,7 +39,7 @@ def test_answer_holds_the_object(relation: str) -> None:
 
 
 def test_no_held_out_fact_hides_in_another_fact() -> None:
-    split = split_facts(FACTS, num_trained=240, num_held_out=60, seed=13)
+    split = split_facts(FACTS, (), num_trained=240, num_held_out=60, seed=13)
     assert len(split.trained) == 240
     assert len(split.held_out) == 60
     assert not set(split.trained) & set(split.held_out)

@@ -21,7 +21,7 @@ from medllm.model.folder import load_model, read_lineage
 from medllm.training import Schedule
 
 ITEMS: dict[str, Any] = {
-    "roles": ["medical", "distillation"], "grounded_share": 0.5, "num_distractors": 1, "max_tokens": 512, "seed": 2,
+    "roles": ["medical", "distillation", "baseline_check"], "grounded_share": 0.5, "reading_share": 1.0, "num_distractors": 1, "max_tokens": 512, "seed": 2,
 }  # fmt: skip
 SCHEDULE = Schedule(
     num_epochs=3.0, batch_tokens=1024, learning_rate=1e-3, warmup_ratio=0.0, weight_decay=0.0, precision="fp32", checkpoint_steps=0
@@ -58,7 +58,7 @@ def divergence(folder: Path, teacher: Path, examples: list[Example]) -> float:
     models = load_model(teacher), load_model(folder)
     total, count = 0.0, 0
     for example in examples:
-        ids, span = torch.tensor([example.ids]), slice(example.loss_from - 1, -1)
+        ids, span = torch.tensor([example.ids]), slice(example.targets[0] - 1, -1)
         p, q = (torch.log_softmax(model(input_ids=ids).logits[0, span], -1) for model in models)
         total += float((p.exp() * (p - q)).sum())
         count += len(p)
@@ -72,13 +72,14 @@ def test_the_cache_is_the_teacher_at_the_loss_positions(
     teacher = load_model(tiny_folder)
     cache = cache_logits(teacher, examples, tmp_path, top_k=top_k, temperature=temperature, batch_rows=7)
     assert cache.values.dtype == np.float16
-    for key in (0, 3, len(examples) - 1):
+    chat = next(example.key for example in examples if len(example.scored or ()) > 1)
+    for key in (0, 3, chat, len(examples) - 1):
         example = examples[key]
         with torch.inference_mode():
-            direct = teacher(input_ids=torch.tensor([example.ids])).logits[0, example.loss_from - 1 : -1]
+            direct = teacher(input_ids=torch.tensor([example.ids])).logits[0, torch.tensor(example.targets) - 1]
         wanted = torch.log_softmax(direct / temperature, -1)
         values, ids = cache.rows([key])
-        assert values.shape == (len(example.ids) - example.loss_from, min(top_k, teacher.config.vocab_size))
+        assert values.shape == (len(example.targets), min(top_k, teacher.config.vocab_size))
         assert torch.allclose(values, wanted.gather(-1, ids), atol=5e-3)
         assert torch.equal(ids[:, 0], wanted.argmax(-1))
     together, _ = cache.rows([3, 0])
@@ -110,7 +111,7 @@ def test_a_spoiled_teacher_comes_back(
     assert after < 0.6 * before
     assert result.training.loss_last < result.training.loss_first
     assert (result.trainable_parameters == result.parameters) == (trainable == "full")
-    assert result.cached_tokens == sum(len(example.ids) - example.loss_from for example in examples)
+    assert result.cached_tokens == sum(len(example.targets) for example in examples)
     assert not (tmp_path / "checkpoints" / "teacher_logits").exists()
     lineage = read_lineage(tmp_path / "distilled")
     assert (lineage.parent, lineage.step, lineage.params["teacher"]) == ("pruned", "distill", tiny_folder.name)
@@ -127,8 +128,8 @@ def test_the_loss_is_the_stated_mixture(tiny_folder: Path, student: Path, few: P
     model, chosen = load_model(student), []
     with torch.inference_mode():
         for example in examples:
-            rows = torch.log_softmax(model(input_ids=torch.tensor([example.ids])).logits[0, example.loss_from - 1 : -1], -1)
-            chosen.append(rows.gather(-1, torch.tensor(example.ids[example.loss_from :])[:, None]))
+            rows = torch.log_softmax(model(input_ids=torch.tensor([example.ids])).logits[0, example.targets[0] - 1 : -1], -1)
+            chosen.append(rows.gather(-1, torch.tensor(example.ids[example.targets[0] :])[:, None]))
     cross_entropy = -float(torch.cat(chosen).mean())
     wanted = 0.7 * divergence(student, tiny_folder, examples) + 0.3 * cross_entropy
     assert result.training.loss_first == pytest.approx(wanted, rel=2e-3)

@@ -14,7 +14,7 @@ SCORER = TermScorer(
 )
 
 
-def record(question: str, *must: str, relation: str = "department", answer: str = "") -> Record:
+def record(question: str, *must: str, relation: str = "department", answer: str = "답") -> Record:
     return Record(
         id="r", dataset="d", role="medical", kind="qa", source_split="validation", question=question, answer=answer, must=must,
         fact_id=f"{relation}:dis_1" if relation else "",
@@ -60,15 +60,15 @@ def test_without_must_the_whole_reference_counts(relation: str) -> None:
 
 def test_terms_are_collected_by_relation() -> None:
     rows = [
-        record("", "외과"),
-        record("", "두통", relation="symptom"),
-        record("", relation="symptom", answer="복통입니다."),
-        record("", relation="drug_class", answer="해열제입니다."),
-        record("", "내과", relation=""),
+        record("?", "외과"),
+        record("?", "두통", relation="symptom"),
+        record("?", relation="symptom", answer="복통입니다."),
+        record("?", relation="drug_class", answer="해열제입니다."),
+        record("?", "내과", relation=""),
     ]
     scorer = TermScorer.of(rows)
-    assert scorer.right(record("", "외과"), "외과와 내과")  # 내과 is no term of a known relation
-    assert not scorer.right(record("", "두통"), "두통")  # 두통 is a symptom, not a department
+    assert scorer.right(record("?", "외과"), "외과와 내과")  # 내과 is no term of a known relation
+    assert not scorer.right(record("?", "두통"), "두통")  # 두통 is a symptom, not a department
     assert scorer.right(rows[3], "해열제입니다.")
     assert not scorer.right(rows[3], "진통제입니다.")
 

@@ -18,7 +18,7 @@ from medllm.evaluate.protocol import bits_per_byte, evaluate_model, take
 
 KNOBS: dict[str, Any] = {
     "metric_prefix": "sample_", "threads": 1, "max_answer_items": 12, "max_paraphrase_items": 6,
-    "max_grounded_items": 6, "max_choice_items": 8, "max_text_items": 4,
+    "max_grounded_items": 6, "max_scenario_items": 4, "max_advice_tokens": 6, "max_choice_items": 8, "max_text_items": 4,
     "max_new_tokens": 6, "max_unanswered_share": 1.0,
 }  # fmt: skip
 CANARY = "카나리아"
@@ -31,7 +31,8 @@ def prepared(small_prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     shutil.copytree(small_prepared, folder)
     rows = [
         replace(
-            row, redistributable=False, question=f"{CANARY} {row.question}", answer=f"{row.answer} {CANARY}", must=(*row.must, CANARY),
+            row, redistributable=False, question=f"{CANARY} {row.question}", messages=tuple((role, f"{CANARY} {text}") for role, text in row.messages),
+            answer=f"{row.answer} {CANARY}", must=(*row.must, CANARY),
             options=tuple(f"{option} {CANARY}" for option in row.options), passage=CANARY, text=f"{row.text} {CANARY}",
         ) if number % 2 else row
         for number, row in enumerate(read_records(folder / "test.jsonl"))

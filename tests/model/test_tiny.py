@@ -21,7 +21,7 @@ SCHEDULE = Schedule(
 )
 KNOBS: dict[str, Any] = {
     "hidden_size": 64, "num_layers": 2, "num_heads": 1, "ffn_size": 128, "vocab_size": 600, "context_length": 256, "block_tokens": 64,
-    "statement_repeats": 1, "prompt": TEMPLATE, "schedule": SCHEDULE, "seed": 5,
+    "plant_induction": False, "statement_repeats": 1, "prompt": TEMPLATE, "schedule": SCHEDULE, "seed": 5,
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import pytest
 from medllm.errors import UserError
 from medllm.model.folder import Lineage, read_lineage
 from medllm.package.manifest import base_licence, build_package, read_chain, sha256_of
+from medllm.package.review_gate import DEMO_BANNER
 
 LICENCE = {"licence": "MIT", "source": "/models/of/someone/polyglot", "revision": "local"}
 LINEAGES = [
@@ -30,25 +31,29 @@ def models(tmp_path: Path) -> Path:
     return tmp_path / "models"
 
 
-def build(models: Path, out: Path, *, tiny_folder: Path, tiny_gguf: dict[str, Path], small_prepared: Path) -> dict[str, Any]:
+@pytest.fixture
+def parts(models: Path, small_knowledge: Path, small_graph: Path, tiny_folder: Path, small_prepared: Path) -> dict[str, Any]:
+    """What build_package takes but the champion, `out` and the mode."""
+    return {
+        "models_folder": models, "training_folder": tiny_folder, "graph": small_graph, "knowledge": small_knowledge,
+        "prepared": small_prepared, "metrics": {"bits_per_byte": 0.5}, "min_grounded_accuracy": 0.8, "threads": 1, "seed": 0,
+    }  # fmt: skip
+
+
+def build(models: Path, out: Path, parts: dict[str, Any], *, tiny_gguf: dict[str, Path]) -> dict[str, Any]:
     champion = models / "teacher_gguf_q8_0"
     for path in tiny_gguf["q8_0"].iterdir():
         if path.name != "lineage.json":
             shutil.copyfile(path, champion / path.name)
-    for name in ("graph.json", "redflags.csv"):
-        (models.parent / name).write_text("{}\n", encoding="utf-8")
     out.mkdir()
-    return build_package(
-        champion, out, models_folder=models, training_folder=tiny_folder, graph=models.parent, redflags=models.parent / "redflags.csv",
-        prepared=small_prepared, metrics={"bits_per_byte": 0.5}, threads=1, seed=0, mode="demo",
-    )  # fmt: skip
+    return build_package(champion, out, mode="demo", **parts)
 
 
 def test_manifest_names_the_chain_the_licence_and_every_file(
-    models: Path, tmp_path: Path, tiny_folder: Path, tiny_gguf: dict[str, Path], small_prepared: Path
+    models: Path, tmp_path: Path, parts: dict[str, Any], tiny_gguf: dict[str, Path]
 ) -> None:
     out = tmp_path / "package"
-    manifest = build(models, out, tiny_folder=tiny_folder, tiny_gguf=tiny_gguf, small_prepared=small_prepared)
+    manifest = build(models, out, parts, tiny_gguf=tiny_gguf)
     text = (out / "manifest.json").read_text(encoding="utf-8")
     assert json.loads(text) == manifest
     assert [entry["name"] for entry in manifest["chain"]] == ["teacher_gguf_q8_0", "teacher", "base"]
@@ -59,6 +64,15 @@ def test_manifest_names_the_chain_the_licence_and_every_file(
     written = {path.relative_to(out).as_posix(): sha256_of(path) for path in out.rglob("*") if path.is_file()}
     assert {**manifest["files"], "manifest.json": written["manifest.json"]} == written
     assert set(manifest["files"]) >= {"model/model.gguf", "model/tokenizer.json", "graph.json", "redflags.csv"}
+    assert (manifest["mode"], manifest["banner"], manifest["reviewed_by_clinician"]) == ("demo", DEMO_BANNER, False)
+    assert manifest["review"]["redflags"] == {"rows": 4, "reviewed": 0}
+
+
+def test_production_copies_nothing_while_rows_are_unreviewed(models: Path, tmp_path: Path, parts: dict[str, Any]) -> None:
+    (tmp_path / "package").mkdir()
+    with pytest.raises(UserError, match=r"^package\.mode=production: 4 redflags rows not reviewed"):
+        build_package(models / "teacher_gguf_q8_0", tmp_path / "package", mode="production", **parts)
+    assert list((tmp_path / "package").iterdir()) == []
 
 
 def test_a_base_trained_here_has_our_licence() -> None:
@@ -79,3 +93,11 @@ def test_a_missing_or_circular_parent_is_named(models: Path) -> None:
     (models / "base" / "lineage.json").unlink()
     with pytest.raises(UserError, match=r"base.lineage\.json: missing"):
         read_chain(models / "teacher_gguf_q8_0", models_folder=models)
+
+
+@pytest.mark.parametrize(("measured", "grounded"), [(0.79, False), (0.8, True)])
+def test_facts_are_given_to_a_model_that_answers_from_them(
+    measured: float, grounded: bool, models: Path, parts: dict[str, Any], tmp_path: Path, tiny_gguf: dict[str, Path]
+) -> None:
+    told = {**parts, "metrics": {"sample_accuracy_grounded": measured}}
+    assert build(models, tmp_path / "out", told, tiny_gguf=tiny_gguf)["grounded"] is grounded

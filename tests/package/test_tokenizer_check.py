@@ -15,8 +15,9 @@ from medllm.package.tokenizer_check import check_tokenizers, lines
 
 @pytest.fixture
 def parts(
-    tiny_folder: Path, tiny_gguf: dict[str, Path], small_prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> dict[str, Any]:
+    tiny_folder: Path, tiny_gguf: dict[str, Path], small_prepared: Path, small_knowledge: Path, small_graph: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> dict[str, Any]:  # fmt: skip
     """Everything build_package takes but `out`: a student that was quantised from a base trained here."""
     monkeypatch.setattr(package, "TOKENIZER_LINES", 300)  # all 10,000 are compared in test_manifest.py
     models = tmp_path / "models"
@@ -24,13 +25,11 @@ def parts(
     (models / "base").mkdir()
     Lineage(name="base", parent=None, step="fetch_base", method="train_tiny").save(models / "base")
     Lineage(name="student_gguf_q8_0", parent="base", step="quantize", method="gguf_q8_0").save(models / "student_gguf_q8_0")
-    for name in ("graph.json", "redflags.csv"):
-        (tmp_path / name).write_text("{}\n", encoding="utf-8")
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     return {
-        "champion": models / "student_gguf_q8_0", "models_folder": models, "training_folder": tiny_folder, "graph": tmp_path,
-        "redflags": tmp_path / "redflags.csv", "prepared": small_prepared, "metrics": {}, "threads": 1, "seed": 3, "mode": "demo",
+        "champion": models / "student_gguf_q8_0", "models_folder": models, "training_folder": tiny_folder, "graph": small_graph,
+        "knowledge": small_knowledge, "prepared": small_prepared, "metrics": {}, "min_grounded_accuracy": 0.8, "threads": 1, "seed": 3, "mode": "demo",
     }  # fmt: skip
 
 

@@ -29,8 +29,8 @@ RUNTIME = {
     "evaluate": {"metric_prefix", "threads"},
     "benchmark": {"baseline_a", "baseline_b", "threads", "seed", "on_round"},
     "compare": {"metrics", "predictions", "models_folder", "seed"},
-    "report": {"compare", "data_report", "step_metrics", "predictions", "stage_seconds"},
-    "package": {"models_folder", "training_folder", "graph", "redflags", "prepared", "metrics", "threads", "seed"},
+    "report": {"compare", "prepared", "knowledge", "sample", "graph", "step_metrics", "predictions", "stage_seconds"},
+    "package": {"models_folder", "training_folder", "graph", "knowledge", "prepared", "metrics", "threads", "seed"},
 }
 # Knobs that the stage reads instead of the function: the folder of the archives, and the prefix of evaluate's metrics.
 READ_BY_STAGE = {"data": {"name", "metric_prefix"}}

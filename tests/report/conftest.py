@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from medllm.graph.store import Edge, Graph, Node
+
 CANARY = "CANARY-7f3a 재배포 금지 본문"
 STEPS = {"base": "fetch_base", "teacher": "finetune", "pruned": "prune", "distilled": "distill", "student": "finetune"}
 PARENTS = {"base": None, "teacher": "base", "pruned": "teacher", "distilled": "pruned", "student": "distilled"}
@@ -148,18 +150,9 @@ _COMPARE = {
     "extra_rows": {"teacher_fp32": {"metrics": _metrics("teacher") | {"dtype": "fp32"}, "ratios": _model("teacher")["ratios"]}},
 }
 
-_DATA_REPORT = {
-    "records_by_set": {"71487": 2310, "71875": 920, "dialogue": 640, "passages": 380, "solutions": 1100},
-    "records_by_role": {"baseline_check": 1070, "distillation": 1605, "medical": 2675},
-    "characters_by_role": {"baseline_check": 152_000, "distillation": 231_000, "medical": 402_000},
-    "dropped": {"empty_answer": 3, "too_long": 1},
-    "duplicates": 12,
-    "held_out_forms": 420,
-    "held_out_facts": 60,
-}
+_DATA_METRICS = json.loads((Path(__file__).parent / "data_metrics.json").read_text(encoding="utf-8"))
 
 _STEP_METRICS = {
-    "build_graph": {"facts": 742, "terms": 310, "departments": 26},
     "fetch_base": {"loss_first": 7.61, "loss_last": 1.83, "tokens": 6_100_000, "tokens_per_s": 61_200.5, "parameters": 5_345_280},
     "finetune.teacher": {"exposures_per_fact": 48, "facts": 300, "loss_last": 0.021, "tokens": 1_900_000, "tokens_per_s": 40_100.2},
     "prune": {"ratio_reached": 0.2497, "ffn_before": 1024, "ffn_after": 512},
@@ -193,6 +186,18 @@ def write_predictions(folder: Path) -> Path:
     return folder
 
 
+def write_graph(folder: Path) -> Path:
+    """A graph of one department and one disease."""
+    nodes = [
+        Node(id=key, kind=kind, name=name, names=(name,), source="s", reviewed=False, attributes={})
+        for key, kind, name in (("dep", "department", "내과"), ("dis", "disease", "당뇨병"))
+    ]
+    edge = Edge(source="dis", relation="routes_to", target="dep")
+    folder.mkdir(exist_ok=True)
+    Graph(nodes={node.id: node for node in nodes}, edges=(edge,), facts=()).save(folder)
+    return folder
+
+
 @pytest.fixture
 def compare() -> dict[str, Any]:
     return copy.deepcopy(_COMPARE)
@@ -201,7 +206,8 @@ def compare() -> dict[str, Any]:
 def _inputs(folder: Path) -> dict[str, Any]:
     return {
         "compare": copy.deepcopy(_COMPARE),
-        "data_report": copy.deepcopy(_DATA_REPORT),
+        **copy.deepcopy(_DATA_METRICS),
+        "graph": write_graph(folder / "graph"),
         "step_metrics": copy.deepcopy(_STEP_METRICS),
         "predictions": write_predictions(folder / "predictions"),
         "stage_seconds": dict(STAGE_SECONDS),

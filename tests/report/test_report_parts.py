@@ -1,16 +1,8 @@
-from io import StringIO
 from typing import Any
 
 import pytest
 
-from medllm.data.describe import Written, describe
-from medllm.data.paraphrase import Suspicion
-from medllm.data.records import Record
-from medllm.data.split import Decision
-from medllm.data.staging import take_batch
-from medllm.data.tally import Tally
 from medllm.errors import UserError
-from medllm.report import data_view
 from medllm.report import format as fmt
 from medllm.report.chain import models_in_order, waterfall
 from medllm.report.dag import EDGES, STAGES, dag_svg
@@ -73,30 +65,6 @@ def test_pictures_survive_models_without_metrics(compare: dict[str, Any], pictur
 @pytest.mark.parametrize("picture", [waterfall_svg, accuracy_svg, pareto_svg])
 def test_chart_labels_are_ascii(compare: dict[str, Any], picture: Any) -> None:
     assert picture(compare).replace("\N{MINUS SIGN}", "-").isascii()
-
-
-def test_data_view_reads_what_prepare_data_writes() -> None:
-    shared: dict[str, Any] = {"dataset": "71487", "kind": "qa", "question": "질문", "answer": "답변"}
-    train = Record(id="1", role="medical", source_split="train", **shared)
-    test = Record(id="2", role="distillation", source_split="validation", held_out="form", fact_id="f", **shared)
-    tally = Tally(quarantine=StringIO())
-    tally.read["71487", "a.zip"] = 3
-    tally.kept["71487", "a.zip"] = 2
-    tally.drop("71487", "a.zip", "duplicate")
-    decision = Decision(parts=["train", "validation"], clusters=["", ""], dropped={}, hashed=[])
-    counts = {"corpus": 0, "train": 1, "test": 1, "calibration": 0}
-    written = Written(counts=counts, gates={}, paraphrases=Suspicion(pairs=0, checked=0, suspected=0))
-    notes = take_batch([train, test]).notes
-    report = describe(notes=notes, decision=decision, written=written, tally=tally, pii={}, unused_key_rows=0)
-    assert data_view(report) == {
-        "records_by_set": {"71487": 2},
-        "records_by_role": {"distillation": 1, "medical": 1},
-        "characters_by_role": {"baseline_check": 0, "distillation": 0, "medical": 4},
-        "dropped": {"duplicate": 1},
-        "duplicates": 1,
-        "held_out_forms": 1,
-        "held_out_facts": 0,
-    }
 
 
 def test_pareto_front_drops_what_is_beaten() -> None:

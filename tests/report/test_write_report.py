@@ -56,7 +56,8 @@ def written(tmp_path_factory: pytest.TempPathFactory, make_inputs: Any) -> dict[
 
 def test_writes_the_page_its_twin_and_the_pictures(written: dict[str, str]) -> None:
     files = written
-    assert set(files) == {"index.html", "report.md", "dag.svg", "waterfall.svg", "accuracy.svg", "pareto.svg", "mix.svg"}
+    pictures = {"dag.svg", "waterfall.svg", "accuracy.svg", "pareto.svg", "mix.svg", "positions.svg", "graph.svg"}
+    assert set(files) == {"index.html", "report.md", *pictures}
     for name, text in files.items():
         if name.endswith(".svg"):
             ElementTree.fromstring(text)
@@ -74,11 +75,11 @@ def test_page_is_well_formed_self_contained_and_complete(written: dict[str, str]
     assert len(ids) == len(set(ids))
     assert {str(reference).removeprefix("#") for reference in references} <= set(ids)
     assert set(re.findall(r"url\(#([^)]+)\)", text)) <= set(ids)
-    for name in [*inputs["compare"]["models"], *inputs["compare"]["targets"], "teacher_fp32", *inputs["stage_seconds"], "71487"]:
+    for name in [*inputs["compare"]["models"], *inputs["compare"]["targets"], "teacher_fp32", *inputs["stage_seconds"], "aihub_71874"]:
         assert name in page.visible
     for word in ("달성", "미달", "미측정", "실격", "이득 없음 (no gain)", "판단 불가", USE_NOTICE):
         assert word in page.visible
-    assert sum(svg[0] == "svg" for svg in page.tags) == 5
+    assert sum(svg[0] == "svg" for svg in page.tags) == 7
 
 
 def test_nothing_points_out_of_the_files(written: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -150,22 +151,15 @@ def test_no_seconds_no_section(tmp_path: Path, inputs: dict[str, Any]) -> None:
     assert 'id="seconds"' not in report(tmp_path / "without", inputs | {"stage_seconds": None})["index.html"]
 
 
-def _drop(key: str) -> Any:
-    def change(inputs: dict[str, Any]) -> None:
-        del inputs["data_report"][key]
-
-    return change
-
-
 def _lines(inputs: dict[str, Any], edit: Any) -> None:
     path = inputs["predictions"] / "teacher_gguf_q4_0.jsonl"
     path.write_text(edit(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 BAD = {
-    "no-role-counts": (_drop("records_by_role"), "data report: no key 'records_by_role'"),
-    "no-held-out": (_drop("held_out_facts"), "data report: no key 'held_out_facts'"),
-    "no-records": (lambda i: i["data_report"].update(records_by_role={"medical": 0}), "no records"),
+    "no-data-table": (lambda i: i["prepared"].pop("sets"), "prepare_data.json: no table 'sets'"),
+    "no-records": (lambda i: i["prepared"]["counts"].update(role={"medical": 0}), "no records were kept"),
+    "no-graph": (lambda i: (i["graph"] / "graph.json").unlink(), "graph.json"),
     "no-gates": (lambda i: i["compare"].pop("gates"), "compare.json: no key 'gates'"),
     "no-lineage": (lambda i: i["compare"]["models"]["student"].pop("lineage"), "models.student: no key 'lineage'"),
     "no-verdict": (lambda i: i["compare"]["targets"]["size"].pop("verdict"), "targets.size: no key 'verdict'"),

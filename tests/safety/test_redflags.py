@@ -1,4 +1,8 @@
-"""Recall and precision of the red-flag rules on written-down texts, their robustness to spelling tricks, and their cost."""
+"""Recall and precision of the red-flag rules on written-down texts, their robustness to spelling tricks, and their cost.
+
+`round` of the two tables: 1 the first rules; 2 and 3 written before the second repair of the rules, 4 after it and repaired then. All
+texts were used to repair rules, so what passes here is no estimate of the recall on texts never seen (round 4 at first sight: 44 of 60).
+"""
 
 import csv
 import time
@@ -22,6 +26,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 EMERGENCIES = [(row["text"], row["level"]) for row in _rows(HERE / "emergencies.csv")]
 SAFE = [row["text"] for row in _rows(HERE / "safe.csv")]
+CALM = [row["text"] for row in _rows(HERE / "safe.csv") if row["round"] != "1"]
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +50,40 @@ def test_emergency_is_found(rules: RedFlags, text: str, level: str) -> None:
 def test_hard_negative_is_no_emergency(rules: RedFlags, text: str) -> None:
     flag = rules.check(text)
     assert flag is None or flag.level == "er", flag
+
+
+@pytest.mark.parametrize("text", CALM)
+def test_later_hard_negative_raises_nothing(rules: RedFlags, text: str) -> None:
+    assert rules.check_all(text) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "raised"),
+    [
+        ("목이 간질간질하고 두드러기가 났어요", None),
+        ("한쪽 팔에 힘 빠지고 그런 건 없어요", None),
+        ("한쪽 팔에 힘이 빠지고 숨 쉬는 것도 힘들어요", "119"),
+        ("숨 찬 건 없어요", None),
+        ("숨이 차지는 않아요", None),
+        ("숨이 차거나 말을 못하거나 의식이 없어요", "119"),
+        ("의식이 없고 움직이지 않아요", "119"),
+        ("이렇게 머리가 깨질 듯이 갑자기 아픈 적은 없었어요", "119"),
+        ("임신은 아니고 피임약을 2년째 먹고 있어요", None),
+        ("임신이고 피가 비쳐요", "er"),
+        ("머리가 조이고 뒷목도 뻣뻣해요", None),
+        ("머리가 아프고 뒷목이 뻣뻣하고 열이 나요", "er"),
+        ("소변에 피가 섞여 나왔어요", None),
+        ("대변에 피가 많이 섞여 나왔어요", "er"),
+        ("연기를 마시면 어떻게 하나요", None),
+        ("애가 연기를 마셨으면 어떡해요", "119"),
+        ("유튜브에서 뇌졸중이 오면 말이 어눌해진다던데 정말인가요", None),
+        ("유튜브를 보다가 아빠가 말이 어눌해졌어요", "119"),
+        *((f"오른쪽 아랫배가 {ache}", "er") for ache in ("아픕니다", "아팠어요", "아퍼", "아픔", "아픈데요", "아파", "아프다", "쑤십니다")),
+    ],
+)
+def test_denial_is_told_from_sign(rules: RedFlags, text: str, raised: str | None) -> None:
+    flag = rules.check(text)
+    assert (flag.level if flag else None) == raised
 
 
 def test_lists_are_large_enough() -> None:
@@ -143,8 +182,18 @@ def test_highest_level_wins_and_crisis_is_remembered(rules: RedFlags) -> None:
     assert not other.crisis
 
 
+def test_all_flags_come_and_the_cause_first(rules: RedFlags) -> None:
+    assert [flag.id for flag in rules.check_all("인슐린 맞고 헛소리를 해요")] == ["RF70", "RF02"]
+    assert rules.check_all("인슐린 맞고 쓰러졌는데 숨을 안 쉬어요")[0].id == "RF01"
+    flags = rules.check_all("죽고 싶어서 손목을 그었는데 피가 안 멈추고 가슴이 아파요")
+    heights = [LEVELS.index(flag.level) for flag in flags]
+    assert heights == sorted(heights, reverse=True)
+    assert {flag.level for flag in flags} == set(LEVELS)
+    assert all(flag.crisis for flag in flags)
+
+
 @pytest.mark.parametrize(
-    "unit", ["아", "갑자기 ", "숨이 막히는 더위 ", "작년에 가슴이 쥐어짰", "죽 ", "ㅈㅜㄱ", "wnrrh ", "\u3164가", "피가. "]
+    "unit", ["임신 피 ", "머리를 박고 토", "가슴이 아프고 땀이 ", "당뇨 땀 정신 ", "쉴 수가 없", "아", "갑자기 ", "숨이 막히는 더위 ", "작년에 가슴이 쥐어짰", "죽 ", "ㅈㅜㄱ", "wnrrh ", "\u3164가", "피가. "]
 )
 def test_time_grows_with_length_only(rules: RedFlags, unit: str) -> None:
     def seconds(length: int) -> float:
@@ -164,6 +213,18 @@ def test_a_hundred_thousand_characters_finish(rules: RedFlags) -> None:
     assert _height(rules, "아" * 100_000 + " 숨을 못 쉬겠어요") == LEVELS.index("119")
 
 
+def test_a_sentence_takes_milliseconds_and_a_long_text_little_more(rules: RedFlags) -> None:
+    texts = SAFE + [text for text, _ in EMERGENCIES]
+    start = time.process_time()
+    for text in texts:
+        rules.check(text)
+    assert (time.process_time() - start) / len(texts) < 0.005
+    for unit in ("아기가 열이 나고 ", "임신 ", "약을 먹고 토하고 ", "다리가 갑자기 ", "가슴이 아파서 땀이 나고 "):
+        start = time.process_time()
+        rules.check((unit * 20_000)[:20_000])
+        assert time.process_time() - start < 3, unit  # 0.2 to 0.8 on the machine this was written on
+
+
 HEADER = "id,name,level,pattern,exclude,advice,source,reviewed\n"
 
 
@@ -176,6 +237,9 @@ HEADER = "id,name,level,pattern,exclude,advice,source,reviewed\n"
         (HEADER + "a,b,112,x,,,s,false\n", ":2: level '112'"),
         (HEADER + "a,b,119,,,,s,false\n", ":2: empty pattern"),
         (HEADER + "a,b,119,(x,,,s,false\n", ":2: not a regular expression"),
+        (HEADER + "a,b,119,x && (y,,,s,false\n", ":2: not a regular expression"),
+        (HEADER + "a,b,119,{pain},,,s,false\n", ":2: {pain} is no word class"),
+        (HEADER + "a,b,119,x && ,,,s,false\n", ":2: empty part"),
     ],
 )
 def test_broken_table_is_refused(tmp_path: Path, content: str | None, says: str) -> None:

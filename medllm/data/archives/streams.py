@@ -40,7 +40,7 @@ class _Seekable(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         target = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence] + offset
         if target < 0:
-            raise ValueError("seek before the start")
+            raise OSError("seek before the start")  # what zipfile expects of a file too short to hold a directory
         self._at = target
         return target
 

@@ -1,7 +1,8 @@
 """All tables together, and the single facts that they state."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from medllm.data.knowledge.tables import Department, Disease, Drug, KcdCode, MedicalTest, RedFlagRow, Source, Symptom, Term
@@ -42,6 +43,16 @@ class Knowledge:
         """Every fact, sorted by id; a subject occurs once within a relation."""
         facts = [*self._disease_facts(), *self._other_facts()]
         return sorted(facts, key=lambda fact: fact.id)
+
+    def reviewed(self) -> dict[str, dict[str, int]]:
+        """Rows of every table that carries medical content, and how many of them a clinician has accepted."""
+        tables = {field.name: getattr(self, field.name).values() for field in fields(self) if field.name != "sources"}
+        return {name: {"rows": len(rows), "reviewed": sum(row.reviewed for row in rows)} for name, rows in tables.items()}
+
+    def sources_by_type(self) -> dict[str, int]:
+        """Rows by the type of their source."""
+        rows = (row for field in fields(self) if field.name != "sources" for row in getattr(self, field.name).values())
+        return dict(sorted(Counter(self.sources[row.source].source_type for row in rows).items()))
 
     def _disease_facts(self) -> Iterator[Fact]:
         for row in self.diseases.values():

@@ -149,3 +149,28 @@ class RedFlagRow:
     advice: str = _cell(empty=True)
     source: str = _source()
     reviewed: bool = _reviewed()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """What a clinician said about one row; it holds as long as the row's content has this hash (medllm.data.knowledge.content)."""
+
+    table: str
+    id: str
+    content_sha256: str
+    reviewer: str
+    date: str = _cell(check="date")
+    verdict: str = _cell(choices=("accept", "change", "reject"))
+    note: str = _cell(empty=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecondOpinion:
+    """What an independent annotator wrote for one cell without seeing what the table says."""
+
+    table: str
+    id: str
+    column: str
+    value: str
+    annotator: str
+    date: str = _cell(check="date")

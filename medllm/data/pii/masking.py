@@ -70,4 +70,4 @@ def mask_record(record: Record) -> tuple[Record, Counter[str]]:
         must=tuple(map(mask, record.must)),
         context=tuple(map(mask, record.context)),
     )
-    return masked, hits
+    return (masked if hits else record), hits

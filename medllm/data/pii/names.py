@@ -6,6 +6,7 @@ A name is a surname and one or two syllables that occur in given names; nouns sp
 import re
 from collections.abc import Iterator
 
+from medllm.data.pii.medical import MEDICAL
 from medllm.data.pii.nouns import THREE_SYLLABLES
 from medllm.data.pii.short_nouns import TWO_SYLLABLES
 from medllm.data.pii.spans import Span
@@ -192,11 +193,11 @@ def _name_length(text: str, start: int, *, sure: bool = False, shortest: int = 3
 
 def _is_inflected_noun(word: str) -> bool:
     """이송이, 표현은: a noun and a particle, more likely than a name."""
-    return len(word) == 3 and word[-1] in _PARTICLES and word[:2] in TWO_SYLLABLES
+    return len(word) == 3 and word[-1] in _PARTICLES and (word[:2] in TWO_SYLLABLES or word[:2] in MEDICAL)
 
 
 def _is_noun(word: str) -> bool:
-    return word in THREE_SYLLABLES or word in TWO_SYLLABLES or word[1:] in _TITLES
+    return word in THREE_SYLLABLES or word in TWO_SYLLABLES or word in MEDICAL or word[1:] in _TITLES
 
 
 def _is_name(word: str) -> bool:

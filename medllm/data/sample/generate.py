@@ -3,10 +3,10 @@
 import hashlib
 import json
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, zip_longest
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,9 +14,10 @@ from medllm.data.knowledge import Fact, Knowledge, load_knowledge
 from medllm.data.records import FREE_PREFIX
 from medllm.data.sample.archives import write_archives
 from medllm.data.sample.forms import FORMS, FREE, OPENINGS, answer, fill, statement
-from medllm.data.sample.items import InterviewItem, MathsItem, PassageItem, QaItem, Statement
+from medllm.data.sample.items import ChatItem, InterviewItem, MathsItem, PassageItem, QaItem, Statement
 from medllm.data.sample.maths import problems
 from medllm.data.sample.reading import reading_items
+from medllm.data.scenarios import load_scenarios
 from medllm.errors import UserError
 
 NUM_OPTIONS = 5
@@ -35,6 +36,7 @@ NUM_COMPANIONS = 2
 _ALIKE = ({"department", "symptom_department"}, {"procedure_purpose", "test_purpose"})
 # Every fifth file (passage, interview, problem) goes to the official validation part, as AI Hub splits by file.
 VALIDATION_EVERY = 5
+HAND_WRITTEN = ("passages.jsonl", "interviews.jsonl", "scenarios.jsonl")
 
 Split = Literal["train", "validation"]
 
@@ -47,8 +49,11 @@ class FactSplit:
     held_out: tuple[Fact, ...]
 
 
-def split_facts(facts: Sequence[Fact], *, num_trained: int, num_held_out: int, seed: int) -> FactSplit:
-    """Split by hash, the relations taking turns, so that no table outweighs the others by its length."""
+def split_facts(facts: Sequence[Fact], texts: Sequence[str], *, num_trained: int, num_held_out: int, seed: int) -> FactSplit:
+    """Split by hash, the relations taking turns, so that no table outweighs the others by its length.
+
+    A fact is not held out when a hand-written text has its subject and its object: it might state it.
+    """
     if num_trained + num_held_out > len(facts):
         raise UserError(
             f"data.num_trained_facts + data.num_heldout_facts = {num_trained + num_held_out}, but data/knowledge holds {len(facts)} facts; "
@@ -59,7 +64,9 @@ def split_facts(facts: Sequence[Fact], *, num_trained: int, num_held_out: int, s
         by_relation[fact.relation].append(fact)
     order = [fact for turn in zip_longest(*(by_relation[name] for name in sorted(by_relation))) for fact in turn if fact]
     # 부종 -> 내과 cannot be held out beside 관절 부종 -> 내과: a text on the second would state the first
-    held_out = [fact for fact in order if not any(_contains(other, fact) for other in facts)][:num_held_out]
+    stated = [fact for fact in order if any(fact.subject in text and fact.object in text for text in texts)]
+    open_book = (fact for fact in order if fact not in stated and not any(_contains(other, fact) for other in facts))
+    held_out = list(islice(open_book, num_held_out))
     trained = [fact for fact in order if fact not in held_out][:num_trained]
     return FactSplit(trained=tuple(trained), held_out=tuple(held_out))
 
@@ -166,10 +173,14 @@ def medical_items(knowledge: Knowledge, facts: FactSplit, *, seed: int) -> Itera
             next_id += 1
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _text_lines(path: Path) -> list[str]:
     if not path.is_file():
         raise UserError(f"{path}: missing; restore it from git")
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in _text_lines(path)]
 
 
 def korean_items(folder: Path) -> Iterator[PassageItem | InterviewItem]:
@@ -191,6 +202,13 @@ def korean_items(folder: Path) -> Iterator[PassageItem | InterviewItem]:
         )  # fmt: skip
 
 
+def scenario_items(folder: Path, knowledge: Knowledge) -> Iterator[ChatItem]:
+    """Hand-written consultations; prepare_data splits them by cluster."""
+    for scenario in load_scenarios(folder / "scenarios.jsonl", departments=knowledge.departments, redflags=knowledge.redflags):
+        key: dict[str, object] = {"cluster": scenario.cluster, "form": scenario.outcome.kind, "must": list(scenario.outcome.must)}
+        yield ChatItem(dataset="consultations", item_id=scenario.id, messages=scenario.messages(), key=key)
+
+
 def maths_items(count: int, *, seed: int) -> Iterator[MathsItem]:
     """Worked solutions, the brief's distillation data."""
     for number, problem in enumerate(problems(count, seed=seed), 1):
@@ -203,12 +221,18 @@ def maths_items(count: int, *, seed: int) -> Iterator[MathsItem]:
 
 def make_sample(
     folder: Path, out: Path, *, num_trained_facts: int, num_heldout_facts: int, num_maths: int, num_reading: int, seed: int
-) -> dict[str, int]:  # fmt: skip
-    """Write the sample archives from the tables in `folder` to `out`, whole or not at all; returns items by set."""
+) -> dict[str, Any]:  # fmt: skip
+    """Write the sample archives from the tables in `folder` to `out`, whole or not at all.
+
+    Returns items by set, and `scenarios`: consultations by outcome.
+    """
     knowledge = load_knowledge(folder)
-    facts = split_facts(knowledge.facts(), num_trained=num_trained_facts, num_held_out=num_heldout_facts, seed=seed)
+    texts = [line for name in HAND_WRITTEN for line in _text_lines(folder / name)]
+    facts = split_facts(knowledge.facts(), texts, num_trained=num_trained_facts, num_held_out=num_heldout_facts, seed=seed)
+    consultations = list(scenario_items(folder, knowledge))
     items = chain(
         medical_items(knowledge, facts, seed=seed), korean_items(folder), maths_items(num_maths, seed=seed),
-        reading_items(knowledge, num_reading, seed=seed),
+        consultations, reading_items(knowledge, num_reading, seed=seed),
     )  # fmt: skip
-    return write_archives(out, items)
+    outcomes = Counter(str(item.key["form"]) for item in consultations)
+    return {**write_archives(out, items), "scenarios": dict(sorted(outcomes.items()))}
