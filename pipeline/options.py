@@ -123,6 +123,7 @@ class FinetuneLora:
     roles: list[str] = MISSING
     grounded_share: Share = MISSING
     reading_share: Share = MISSING
+    consultation_share: Share = MISSING
     num_distractors: Natural = MISSING
     max_tokens: Count = MISSING
     schedule: Schedule = field(default_factory=Schedule)
@@ -179,6 +180,7 @@ class DistillLogits:
     roles: list[str] = MISSING
     grounded_share: Share = MISSING
     reading_share: Share = MISSING
+    consultation_share: Share = MISSING
     num_distractors: Natural = MISSING
     max_tokens: Count = MISSING
     batch_rows: Count = MISSING

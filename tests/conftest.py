@@ -121,7 +121,8 @@ def small_prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     knowledge = Path(__file__).parents[1] / "data" / "knowledge"
     make_sample(knowledge, root / "raw", num_trained_facts=30, num_heldout_facts=6, num_maths=20, num_reading=20, seed=13)
     prepare_data(
-        root / "raw", root / "prepared", max_bad_share=0.0, num_calibration=16, similarity=0.9, document_similarity=0.8, test_share=0.2, seed=13
+        root / "raw", root / "prepared", max_bad_share=0.0, num_calibration=16, similarity=0.9, document_similarity=0.8, test_share=0.2,
+        seed=13,
     )
     return root / "prepared"
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from medllm.data.canary import find_canary
+
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = (
     "conf", "medllm", "pipeline", "data/knowledge", "data/.gitignore", "artifacts/.gitignore", ".dvc/config", "dvc.yaml", ".dvcignore",
@@ -72,6 +74,14 @@ def test_mlflow_has_one_parent_and_a_child_for_each_stage_once(finished: Path) -
     teacher = next(r for r in children if r.data.tags["dvc.stage"] == "finetune@teacher")
     assert "loss" in teacher.data.metrics  # the live run was adopted
     assert any(name.startswith("system/") for name in teacher.data.metrics)
+
+
+def test_what_may_not_be_passed_on_is_in_the_data_and_nowhere_else(finished: Path) -> None:
+    artifacts = finished / "artifacts"
+    assert find_canary([finished / "data" / "prepared"])
+    shown = [artifacts / name for name in ("metrics", "predictions", "report", "mlflow", "timings", "graph", "package")]
+    assert all(folder.is_dir() for folder in shown)
+    assert find_canary([*shown, finished / "dvc.lock"]) == []
 
 
 def test_chat_answers_from_the_package_and_report_works_offline(finished: Path) -> None:

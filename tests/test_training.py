@@ -50,13 +50,16 @@ def test_epochs_differ_in_order() -> None:
 
 
 def test_collate_pads_right_and_masks_what_bears_no_loss() -> None:
-    parts = [[Example(ids=[5, 6, 7], scored=((2, 3),), key=4), Example(ids=[8, 9], key=1)], [Example(ids=[3, 2, 1, 4], scored=((1, 4),), key=9)]]
+    parts = [
+        [Example(ids=[5, 6, 7], scored=((2, 3),), key=4), Example(ids=[8, 9], key=1)],
+        [Example(ids=[3, 2, 1, 4], scored=((1, 2), (3, 4)), key=9)],
+    ]
     batch = collate(parts)
     assert batch["input_ids"].tolist() == [[5, 6, 7, 0], [8, 9, 0, 0], [3, 2, 1, 4]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1]]
     # the first token has nothing before it, so it is never predicted
     x = IGNORED
-    assert batch["labels"].tolist() == [[x, x, 7, x], [x, 9, x, x], [x, 2, 1, 4]]
+    assert batch["labels"].tolist() == [[x, x, 7, x], [x, 9, x, x], [x, 2, x, 4]]
     assert batch["keys"].tolist() == [4, 1, 9]
 
 

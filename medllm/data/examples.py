@@ -66,13 +66,13 @@ def chat_example(record: Record, prompts: Prompts, *, max_tokens: int, questions
 
 
 def qa_examples(
-    records: Iterable[Record], prompts: Prompts, *, roles: Sequence[str], grounded_share: float, reading_share: float, num_distractors: int,
-    max_tokens: int, seed: int,
+    records: Iterable[Record], prompts: Prompts, *, roles: Sequence[str], grounded_share: float, reading_share: float,
+    consultation_share: float, num_distractors: int, max_tokens: int, seed: int,
 ) -> list[Example]:  # fmt: skip
     """Question-answer sequences of these roles with the loss on the answers; a share of those that carry facts is also seen open-book.
 
-    An open-book copy has the fact among `num_distractors` other facts in random order. Chats are one sequence each, reading drills only a
-    share of them. Sequences over `max_tokens` are left out.
+    An open-book copy has the fact among `num_distractors` other facts in random order. Chats are one sequence each, a share of the reading
+    drills and of the consultations. Sequences over `max_tokens` are left out.
     """
     rows = [record for record in records if record.role in roles]
     statements = sorted({fact for record in rows for fact in record.context})
@@ -80,7 +80,7 @@ def qa_examples(
     for record in rows:
         rng = _draw(record.id, seed)
         if record.kind == "chat":
-            if not open_book_only(record) or rng.random() < reading_share:
+            if rng.random() < (reading_share if open_book_only(record) else consultation_share):
                 examples.append(chat_example(record, prompts, max_tokens=max_tokens))
             continue
         question, answer = question_text(record), answer_text(record)

@@ -62,8 +62,9 @@ def _check_vocabulary(student: Prompts, teacher: Prompts) -> None:
 
 def distill_logits(
     teacher: Path, source: Path, prepared: Path, target: Path, *, alpha: float, temperature: float, top_k: int, trainable: str,
-    lora_rank: int, lora_targets: Sequence[str], roles: Sequence[str], grounded_share: float, reading_share: float, num_distractors: int,
-    max_tokens: int, batch_rows: int, schedule: Schedule, seed: int, checkpoints: Path, on_log: LogFunction | None = None, loss: Loss,
+    lora_rank: int, lora_targets: Sequence[str], roles: Sequence[str], grounded_share: float, reading_share: float,
+    consultation_share: float, num_distractors: int, max_tokens: int, batch_rows: int, schedule: Schedule, seed: int, checkpoints: Path,
+    on_log: LogFunction | None = None, loss: Loss,
 ) -> DistillResult:  # fmt: skip
     """Train the student at `source` to follow the teacher's distribution on data/prepared/train.jsonl.
 
@@ -75,8 +76,8 @@ def distill_logits(
     prompts = Prompts.load(source)
     _check_vocabulary(prompts, Prompts.load(teacher))
     examples = qa_examples(
-        read_records(prepared / "train.jsonl"), prompts, roles=roles, grounded_share=grounded_share,
-        reading_share=reading_share, num_distractors=num_distractors, max_tokens=max_tokens, seed=seed,
+        read_records(prepared / "train.jsonl"), prompts, roles=roles, grounded_share=grounded_share, reading_share=reading_share,
+        consultation_share=consultation_share, num_distractors=num_distractors, max_tokens=max_tokens, seed=seed,
     )  # fmt: skip
     if not examples:
         raise UserError(f"{prepared / 'train.jsonl'}: no item fits into distill.max_tokens={max_tokens}; raise it")

@@ -43,8 +43,8 @@ def sort_adapter_config(folder: Path) -> None:
 
 def finetune_lora(
     source: Path, prepared: Path, target: Path, *, rank: int, alpha: int, dropout: float, target_modules: Sequence[str],
-    roles: Sequence[str], grounded_share: float, reading_share: float, num_distractors: int, max_tokens: int, schedule: Schedule,
-    seed: int, checkpoints: Path, on_log: LogFunction | None = None,
+    roles: Sequence[str], grounded_share: float, reading_share: float, consultation_share: float, num_distractors: int,
+    max_tokens: int, schedule: Schedule, seed: int, checkpoints: Path, on_log: LogFunction | None = None,
 ) -> FinetuneResult:  # fmt: skip
     """Fine-tune on data/prepared/train.jsonl and save the merged model, the adapter beside it."""
     from peft import LoraConfig, get_peft_model
@@ -53,8 +53,8 @@ def finetune_lora(
     set_seed(seed)
     prompts = Prompts.load(source)
     examples = qa_examples(
-        read_records(prepared / "train.jsonl"), prompts, roles=roles, grounded_share=grounded_share,
-        reading_share=reading_share, num_distractors=num_distractors, max_tokens=max_tokens, seed=seed,
+        read_records(prepared / "train.jsonl"), prompts, roles=roles, grounded_share=grounded_share, reading_share=reading_share,
+        consultation_share=consultation_share, num_distractors=num_distractors, max_tokens=max_tokens, seed=seed,
     )  # fmt: skip
     if not examples:
         raise UserError(f"{prepared / 'train.jsonl'}: no training item fits into finetune max_tokens={max_tokens}; raise it")
@@ -80,7 +80,10 @@ def finetune_lora(
     lineage = Lineage(
         name=target.name, parent=source.name, step="finetune", method="finetune_lora", template_sha256=prompts.template.sha256,
         data_sha256=sha256_of(prepared / "train.jsonl"),
-        params={"rank": rank, "alpha": alpha, "grounded_share": grounded_share, "reading_share": reading_share, "seed": seed, **asdict(schedule)},
+        params={
+            "rank": rank, "alpha": alpha, "grounded_share": grounded_share, "reading_share": reading_share,
+            "consultation_share": consultation_share, "seed": seed, **asdict(schedule),
+        },
     )  # fmt: skip
     save_model(merged, target, tokenizer_from=source, lineage=lineage)
     return FinetuneResult(

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from medllm.graph.homonyms import other_sense
+from medllm.graph.homonyms import other_sense, other_sense_said
 from medllm.graph.phrases import Phrases
 from medllm.graph.store import Graph, Node
 
@@ -136,7 +136,8 @@ class Linker:
         found = [(*span, 0) for start in self._positions(folded) for span in self._names_at(text, folded, start)]
         inside = {position for start, end, _, _ in found for position in range(start + 1, end)}
         # never 열이 나다 in "치열이 나다", but 관절이 붓다 in "무릎 관절이 붓다"
-        return found + [span for span in self._phrases.find(text) if span[0] not in inside or text[span[0] - 1] == " "]
+        said = [span for span in self._phrases.find(text) if span[0] not in inside or text[span[0] - 1] == " "]
+        return found + [span for span in said if not other_sense_said(folded, span[0], span[1])]
 
     def _insert(self, name: str, node: Node) -> None:
         key = name_key(name)

@@ -59,7 +59,9 @@ def plant_induction(model: Any, *, seed: int) -> None:
     )  # fmt: skip
     planted = heads.count - 1
     if len(model.gpt_neox.layers) < 2 or not planted or heads.plain < 1 or heads.plain * heads.count > heads.hidden:
-        raise UserError("model.plant_induction needs two layers, two heads and partial rotary embeddings; set it to false in conf/model/tiny.yaml")
+        raise UserError(
+            "model.plant_induction needs two layers, two heads and partial rotary embeddings; set it to false in conf/model/tiny.yaml"
+        )
     generator = torch.Generator().manual_seed(seed)
     basis: Tensor = torch.linalg.qr(torch.randn(heads.hidden, heads.hidden, generator=generator))[0]
     values: Tensor = torch.linalg.qr(torch.randn(heads.hidden, heads.hidden, generator=generator))[0]
@@ -122,7 +124,12 @@ def _match(attention: Any, heads: _Heads, words: Tensor, backs: list[Tensor], va
 def _freeze(attention: Any, heads: _Heads, planted: int) -> None:
     """No gradient reaches the planted heads while the base is trained; later steps train all weights."""
     rows, columns = 3 * heads.size * planted, heads.size * planted
-    linear = attention.query_key_value
-    linear.weight.register_hook(lambda gradient: torch.cat([torch.zeros_like(gradient[:rows]), gradient[rows:]]))
-    linear.bias.register_hook(lambda gradient: torch.cat([torch.zeros_like(gradient[:rows]), gradient[rows:]]))
-    attention.dense.weight.register_hook(lambda gradient: torch.cat([torch.zeros_like(gradient[:, :columns]), gradient[:, columns:]], dim=1))
+    for parameter in (attention.query_key_value.weight, attention.query_key_value.bias):
+        parameter.register_hook(lambda gradient: _without(gradient, slice(rows)))
+    attention.dense.weight.register_hook(lambda gradient: _without(gradient, (slice(None), slice(columns))))
+
+
+def _without(gradient: Tensor, part: Any) -> Tensor:
+    kept = gradient.clone()
+    kept[part] = 0
+    return kept

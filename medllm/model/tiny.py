@@ -81,9 +81,9 @@ def pack(prompts: Prompts, texts: Iterable[str], *, block: int) -> list[Example]
     return [Example(ids=stream[i : i + block]) for i in range(0, len(stream) - 1, block)]
 
 
-def drills(prepared: Path, prompts: Prompts, *, max_tokens: int) -> list[Example]:
-    """The open-book conversations, with the loss on everything after the facts: the questions repeat their words too."""
-    chats = (record for record in read_records(prepared / "train.jsonl") if open_book_only(record))
+def conversations(prepared: Path, prompts: Prompts, *, max_tokens: int) -> list[Example]:
+    """Reading drills and consultations, with the loss on everything after the facts: a base learns the questions too."""
+    chats = (record for record in read_records(prepared / "train.jsonl") if record.kind == "chat")
     examples = (chat_example(record, prompts, max_tokens=max_tokens, questions=True) for record in chats)
     return [example for example in examples if example is not None]
 
@@ -100,8 +100,8 @@ def _untie(model: Any) -> None:
 
 def train_tiny(
     prepared: Path, target: Path, *, hidden_size: int, num_layers: int, num_heads: int, ffn_size: int, vocab_size: int,
-    context_length: int, block_tokens: int, statement_repeats: int, plant_induction: bool, prompt: Template, schedule: Schedule, seed: int, checkpoints: Path,
-    on_log: LogFunction | None = None,
+    context_length: int, block_tokens: int, statement_repeats: int, plant_induction: bool, prompt: Template, schedule: Schedule, seed: int,
+    checkpoints: Path, on_log: LogFunction | None = None,
 ) -> FetchResult:  # fmt: skip
     """Train tokenizer and model on the running text and the reading drills of data/prepared and save them as a model folder.
 
@@ -128,9 +128,10 @@ def train_tiny(
     records, rng = list(read_records(prepared / "corpus.jsonl")), random.Random(seed)
     epochs = [documents(records, statement_repeats=statement_repeats, rng=rng) for _ in range(math.ceil(schedule.num_epochs))]
     blocks = pack(prompts, chain.from_iterable(epochs), block=block_tokens)
+    blocks += len(epochs) * conversations(prepared, prompts, max_tokens=context_length)
     # every epoch is cut anew, so the trainer sees all of them as one
     result = train(
-        model, blocks + len(epochs) * drills(prepared, prompts, max_tokens=context_length), schedule=replace(schedule, num_epochs=schedule.num_epochs / len(epochs)), seed=seed, checkpoints=checkpoints,
+        model, blocks, schedule=replace(schedule, num_epochs=schedule.num_epochs / len(epochs)), seed=seed, checkpoints=checkpoints,
         on_log=on_log,
     )  # fmt: skip
     if any(not torch.isfinite(p).all() for p in model.parameters()):

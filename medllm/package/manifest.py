@@ -63,7 +63,8 @@ def build_package(
     `models_folder` holds the champion's ancestors: their lineages and the licence of the base go into the manifest.
     mode="production" is a UserError while rows that can do harm are unreviewed (medllm.package.review_gate); "demo" carries a banner.
     The service puts retrieved facts before a question when the champion has shown, on at least `min_grounded_accuracy` of the questions
-    about facts that it never saw, that it answers from them. RuntimeError when llama.cpp tokenizes any of 10,000 lines differently from the tokenizer the model was trained with (`training_folder`).
+    about facts that it never saw, that it answers from them. RuntimeError when llama.cpp tokenizes any of 10,000
+    lines differently from the tokenizer the model was trained with (`training_folder`).
     """
     chain = read_chain(champion, models_folder=models_folder)
     licence = base_licence(chain[-1])  # before anything is copied: a model without a licence is not packaged

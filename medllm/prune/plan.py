@@ -38,7 +38,7 @@ def calibration_batches(prepared: Path, source: Path, *, batch_rows: int, max_to
     path = prepared / "calibration.jsonl"
     examples = qa_examples(
         read_records(path), prompts, roles=("medical", "distillation", "baseline_check"), grounded_share=0.0,
-        reading_share=1.0, num_distractors=0, max_tokens=max_tokens, seed=0,
+        reading_share=1.0, consultation_share=1.0, num_distractors=0, max_tokens=max_tokens, seed=0,
     )  # fmt: skip
     if not examples:
         raise UserError(f"{path}: no calibration item of at most {max_tokens} tokens; raise data.num_calibration or prune.max_tokens")

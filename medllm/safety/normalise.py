@@ -110,7 +110,8 @@ def views(text: str) -> tuple[str, ...]:
     flat = dense.replace(SENTENCE_END, "")  # "숨을... 못... 쉬어요"
     hangul = _NOT_HANGUL.sub("", dense)
     alike = (with_spaces.translate(_LOOKALIKES), hangul.translate(_LOOKALIKES))
-    found = [with_spaces, dense, flat, compose(_open_syllables(dense)), hangul, _REPEAT.sub(r"\1", hangul), *alike, unable(with_spaces), unable(flat)]
+    found = [with_spaces, dense, flat, compose(_open_syllables(dense)), hangul, _REPEAT.sub(r"\1", hangul), *alike]
+    found += [unable(with_spaces), unable(flat)]
     if _LATIN_RUN.search(canonical):
         typed = canonical.lower() if canonical.isupper() else canonical  # Caps Lock
         found.append(spaced(compose("".join(_KEYS.get(c, c) for c in typed))).replace(SENTENCE_END, ""))

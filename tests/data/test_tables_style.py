@@ -22,8 +22,8 @@ DOSE = re.compile(
 LATIN = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 # What Korean labels and doctors write in Latin letters: vitamins and viruses, imaging, targets of drug classes.
 ACCEPTED = {
-    "A", "B", "B12", "C", "D", "E", "K", "H2", "CT", "MRI", "MRA", "PCR", "KOH", "HIV", "HPV", "CCP", "IgA", "IgE", "COX", "DPP", "SGLT2", "GLP",
-    "RANKL", "NMDA", "PDE5",
+    "A", "B", "C", "D", "E", "K", "H2", "CT", "MRI", "MRA", "PCR", "KOH", "HIV", "HPV", "CCP", "IgA", "IgE", "COX", "DPP", "SGLT2", "GLP",
+    "RANKL", "NMDA", "PDE5", "B12",
 }  # fmt: skip
 
 

@@ -21,7 +21,8 @@ from medllm.model.folder import load_model, read_lineage
 from medllm.training import Schedule
 
 ITEMS: dict[str, Any] = {
-    "roles": ["medical", "distillation", "baseline_check"], "grounded_share": 0.5, "reading_share": 1.0, "num_distractors": 1, "max_tokens": 512, "seed": 2,
+    "roles": ["medical", "distillation", "baseline_check"], "grounded_share": 0.5, "reading_share": 1.0, "consultation_share": 1.0,
+    "num_distractors": 1, "max_tokens": 512, "seed": 2,
 }  # fmt: skip
 SCHEDULE = Schedule(
     num_epochs=3.0, batch_tokens=1024, learning_rate=1e-3, warmup_ratio=0.0, weight_decay=0.0, precision="fp32", checkpoint_steps=0

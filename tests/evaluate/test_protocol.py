@@ -31,7 +31,8 @@ def prepared(small_prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     shutil.copytree(small_prepared, folder)
     rows = [
         replace(
-            row, redistributable=False, question=f"{CANARY} {row.question}", messages=tuple((role, f"{CANARY} {text}") for role, text in row.messages),
+            row, redistributable=False, question=f"{CANARY} {row.question}",
+            messages=tuple((role, f"{CANARY} {text}") for role, text in row.messages),
             answer=f"{row.answer} {CANARY}", must=(*row.must, CANARY),
             options=tuple(f"{option} {CANARY}" for option in row.options), passage=CANARY, text=f"{row.text} {CANARY}",
         ) if number % 2 else row

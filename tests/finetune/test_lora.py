@@ -15,7 +15,8 @@ from medllm.training import Schedule
 
 KNOBS: dict[str, Any] = {
     "rank": 4, "alpha": 8, "dropout": 0.0, "target_modules": ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"],
-    "roles": ["medical"], "grounded_share": 0.5, "reading_share": 1.0, "num_distractors": 1, "max_tokens": 256, "seed": 1,
+    "roles": ["medical"], "grounded_share": 0.5, "reading_share": 1.0, "consultation_share": 1.0,
+    "num_distractors": 1, "max_tokens": 256, "seed": 1,
     "schedule": Schedule(
         num_epochs=1.0, batch_tokens=1024, learning_rate=5e-3, warmup_ratio=0.0, weight_decay=0.0, precision="fp32", checkpoint_steps=0
     ),

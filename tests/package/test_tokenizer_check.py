@@ -29,7 +29,8 @@ def parts(
         (tmp_path / name).mkdir()
     return {
         "champion": models / "student_gguf_q8_0", "models_folder": models, "training_folder": tiny_folder, "graph": small_graph,
-        "knowledge": small_knowledge, "prepared": small_prepared, "metrics": {}, "min_grounded_accuracy": 0.8, "threads": 1, "seed": 3, "mode": "demo",
+        "knowledge": small_knowledge, "prepared": small_prepared, "metrics": {}, "min_grounded_accuracy": 0.8, "threads": 1,
+        "seed": 3, "mode": "demo",
     }  # fmt: skip
 
 

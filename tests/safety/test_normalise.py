@@ -2,7 +2,7 @@
 
 import pytest
 
-from medllm.safety.normalise import clean, compose, readable, views
+from medllm.safety.normalise import clean, compose, readable, unable, views
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,19 @@ def test_readable_keeps_text_and_drops_the_invisible() -> None:
     assert readable("두\u200b통\ufe0f\u202e이\u3164\x00 A①\n") == "두통이 A①\n"
     assert readable("\ud800두통") == "두통"
     assert clean("ｍｇ ①") == "mg 1"
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        ("숨을 쉴 수가 없어요", "숨을 못 쉬어요"),
+        ("숨을쉴수없어요", "숨을못 쉬어요"),
+        ("눈을 뜨지를 못해요", "눈을 못 뜨해요"),
+        ("걸을 수 없어요", "못 걷어요"),
+        ("몸을 움직일수가없어요", "몸을 못 움직이어요"),
+        ("그럴 리 없어요", "그럴 리 없어요"),
+        ("먹은 수가 없어요", "먹은 수가 없어요"),
+    ],
+)
+def test_inability_is_said_in_one_way(text: str, short: str) -> None:
+    assert unable(text) == short

@@ -193,8 +193,12 @@ def test_all_flags_come_and_the_cause_first(rules: RedFlags) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["임신 피 ", "머리를 박고 토", "가슴이 아프고 땀이 ", "당뇨 땀 정신 ", "쉴 수가 없", "아", "갑자기 ", "숨이 막히는 더위 ", "작년에 가슴이 쥐어짰", "죽 ", "ㅈㅜㄱ", "wnrrh ", "\u3164가", "피가. "]
-)
+    "unit",
+    [
+        "아", "갑자기 ", "숨이 막히는 더위 ", "작년에 가슴이 쥐어짰", "죽 ", "ㅈㅜㄱ", "wnrrh ", "\u3164가", "피가. ",
+        "임신 피 ", "머리를 박고 토", "가슴이 아프고 땀이 ", "당뇨 땀 정신 ", "쉴 수가 없",
+    ],
+)  # fmt: skip
 def test_time_grows_with_length_only(rules: RedFlags, unit: str) -> None:
     def seconds(length: int) -> float:
         text = (unit * length)[:length]

@@ -137,7 +137,7 @@ def _file(item: Item) -> _File:
 
 
 def _key(key: dict[str, object], **more: object) -> dict[str, object]:
-    return {**more, **key, "licence": LICENCE, "redistributable": True}
+    return {**more, "licence": LICENCE, "redistributable": True, **key}
 
 
 def _question(item: QaItem) -> _File:

@@ -10,6 +10,7 @@ from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
+from medllm.data.canary import CANARY_PREFIX
 from medllm.data.knowledge import Fact, Knowledge, load_knowledge
 from medllm.data.records import FREE_PREFIX
 from medllm.data.sample.archives import write_archives
@@ -36,6 +37,7 @@ NUM_COMPANIONS = 2
 _ALIKE = ({"department", "symptom_department"}, {"procedure_purpose", "test_purpose"})
 # Every fifth file (passage, interview, problem) goes to the official validation part, as AI Hub splits by file.
 VALIDATION_EVERY = 5
+NUM_CANARIES = 4
 HAND_WRITTEN = ("passages.jsonl", "interviews.jsonl", "scenarios.jsonl")
 
 Split = Literal["train", "validation"]
@@ -209,6 +211,14 @@ def scenario_items(folder: Path, knowledge: Knowledge) -> Iterator[ChatItem]:
         yield ChatItem(dataset="consultations", item_id=scenario.id, messages=scenario.messages(), key=key)
 
 
+def canary_items() -> Iterator[ChatItem]:
+    """Conversations that may not be passed on: their mark may turn up in no report, metric, prediction or MLflow record of a run."""
+    for number in range(NUM_CANARIES):
+        mark = f"{CANARY_PREFIX}{number}"
+        messages = (("user", f"{mark} 이 문항은 어디에 실리나요?"), ("assistant", f"{mark} 이 문항은 어디에도 실리지 않습니다."))
+        yield ChatItem(dataset="canary", item_id=f"canary_{number}", messages=messages, key={"redistributable": False, "cluster": mark})
+
+
 def maths_items(count: int, *, seed: int) -> Iterator[MathsItem]:
     """Worked solutions, the brief's distillation data."""
     for number, problem in enumerate(problems(count, seed=seed), 1):
@@ -232,7 +242,7 @@ def make_sample(
     consultations = list(scenario_items(folder, knowledge))
     items = chain(
         medical_items(knowledge, facts, seed=seed), korean_items(folder), maths_items(num_maths, seed=seed),
-        consultations, reading_items(knowledge, num_reading, seed=seed),
+        consultations, canary_items(), reading_items(knowledge, num_reading, seed=seed),
     )  # fmt: skip
     outcomes = Counter(str(item.key["form"]) for item in consultations)
     return {**write_archives(out, items), "scenarios": dict(sorted(outcomes.items()))}

@@ -55,13 +55,13 @@ class _Inventor:
         ending = self._rng.choice(_ENDINGS[relation][1])
         if ending == "과":
             return self._syllables((1, 2, 2, 3)) + ending
-        words = [self._rng.choice(self._words) if self._rng.random() < 0.5 else self._syllables((1, 2, 2, 3)) for _ in range(self._length())]
+        words = [self._word() for _ in range(self._rng.choice((1, 1, 2, 2, 3, 4, 5)))]
         if len(words) > 2 and self._rng.random() < 0.2:
             words[self._rng.randrange(len(words) - 1)] = subject
         return " ".join(words) + ending
 
-    def _length(self) -> int:
-        return self._rng.choice((1, 1, 2, 2, 3, 4, 5))
+    def _word(self) -> str:
+        return self._rng.choice(self._words) if self._rng.random() < 0.5 else self._syllables((1, 2, 2, 3))
 
     def fact(self, relation: Relation, subject: str = "") -> Fact:
         subject = subject or self.subject(relation)
@@ -95,5 +95,5 @@ def reading_items(knowledge: Knowledge, count: int, *, seed: int) -> Iterator[Ch
         messages = [("system", "\n".join(map(statement, facts)))]
         for fact in rng.sample(facts, min(_QUESTIONS, len(facts))):
             messages += [("user", fill(rng.choice(FORMS[fact.relation].train), fact)), ("assistant", answer(fact))]
-        key = {"role": "baseline_check", "form": DATASET}
+        key: dict[str, object] = {"role": "baseline_check", "form": DATASET}
         yield ChatItem(dataset=DATASET, item_id=f"reading_{number:05d}", messages=tuple(messages), key=key)
