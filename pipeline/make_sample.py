@@ -1,4 +1,4 @@
-"""Write the sample archives, in AI Hub's own shapes, from the tables in data/knowledge."""
+"""Write the sample from the tables and texts in data/knowledge: archives in AI Hub's own shapes, and chats as JSONL."""
 
 from hydra.utils import call
 from omegaconf import DictConfig

@@ -63,7 +63,7 @@ class SampleFacts:
 
 @dataclass
 class DataAihub:
-    """conf/data/*.yaml: any folder of AI Hub archives under data/raw/<name>."""
+    """conf/data/*.yaml: any folder of archives and tables under data/raw/<name>."""
 
     _target_: str = "medllm.data.prepare.prepare_data"
     name: Text = MISSING

@@ -1,4 +1,4 @@
-"""Archives -> one record schema -> clean, masked, deduplicated, leak-proof splits, and the data report."""
+"""Archives and tables -> one record schema -> clean, masked, deduplicated, leak-proof splits, and the data report."""
 
 from hydra.utils import call
 from omegaconf import DictConfig

@@ -3,13 +3,19 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from medllm.data.knowledge import Knowledge
+    from medllm.graph.store import Graph
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
+KNOWLEDGE = Path(__file__).parents[1] / "data" / "knowledge"
 EOS, PAD = "<|endoftext|>", "<|pad|>"
 VOCAB = 600
 _NOUNS = ["감기", "고혈압", "당뇨병", "위염", "천식", "편두통", "폐렴", "관절염", "빈혈", "아토피 피부염"]
@@ -112,14 +118,30 @@ def tiny_gguf(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> di
 
 
 @pytest.fixture(scope="session")
+def whole_knowledge() -> "Knowledge":
+    """The real tables."""
+    from medllm.data.knowledge import load_knowledge
+
+    return load_knowledge(KNOWLEDGE)
+
+
+@pytest.fixture(scope="session")
+def whole_graph(whole_knowledge: "Knowledge") -> "Graph":
+    """The graph of the real tables: seconds to build. Read-only; `whole_graph.save(folder)` gives a folder of it."""
+    from medllm.data.sample.forms import statement
+    from medllm.graph.build import build_graph
+
+    return build_graph(whole_knowledge, statement=statement)
+
+
+@pytest.fixture(scope="session")
 def small_prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """data/prepared of the sample in miniature: 30 trained facts, 6 held out, 20 maths problems. Read-only: copy it to change it."""
     from medllm.data.prepare import prepare_data
     from medllm.data.sample.generate import make_sample
 
     root = tmp_path_factory.mktemp("data")
-    knowledge = Path(__file__).parents[1] / "data" / "knowledge"
-    make_sample(knowledge, root / "raw", num_trained_facts=30, num_heldout_facts=6, num_maths=20, num_reading=20, seed=13)
+    make_sample(KNOWLEDGE, root / "raw", num_trained_facts=30, num_heldout_facts=6, num_maths=20, num_reading=20, seed=13)
     prepare_data(
         root / "raw", root / "prepared", max_bad_share=0.0, num_calibration=16, similarity=0.9, document_similarity=0.8, test_share=0.2,
         seed=13,

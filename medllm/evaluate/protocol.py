@@ -1,4 +1,4 @@
-"""Evaluate one model folder: generated answers, grounded answers, multiple choice, bits per byte, and every prediction by item."""
+"""Evaluate one model folder: answers, free paraphrases, grounded answers, consultations, multiple choice, bits per byte, every prediction."""
 
 import hashlib
 import json

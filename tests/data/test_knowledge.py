@@ -52,9 +52,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="module")
-def real() -> Knowledge:
-    return load_knowledge(REAL)
+@pytest.fixture(scope="session")
+def real(whole_knowledge: Knowledge) -> Knowledge:
+    return whole_knowledge
 
 
 def test_facts_of_small_tables(folder: Path) -> None:

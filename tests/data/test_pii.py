@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medllm.data.knowledge import load_knowledge
+from medllm.data.knowledge import Knowledge
 from medllm.data.particles import attach
 from medllm.data.pii import LABELS, PII_DUTY, Span, find_pii, mask_pii, mask_record
 from medllm.data.records import Record
@@ -164,9 +164,8 @@ def test_recall_and_precision_on_the_labelled_set() -> None:
     assert 1 - len(wrong) / found >= 0.98, wrong
 
 
-def test_no_name_of_the_tables_is_taken_for_a_person() -> None:
-    knowledge = load_knowledge(Path("data/knowledge"))
-    tables = (knowledge.departments, knowledge.symptoms, knowledge.tests, knowledge.drugs, knowledge.diseases, knowledge.terms)
+def test_no_name_of_the_tables_is_taken_for_a_person(whole_knowledge: Knowledge) -> None:
+    tables = tuple(getattr(whole_knowledge, name) for name in ("departments", "symptoms", "tests", "drugs", "diseases", "terms"))
     rows = [row for table in tables for row in table.values()]
     names = {getattr(row, "name", "") or row.standard for row in rows} | {lay for row in rows for lay in getattr(row, "lay", ())}
     masked = set()

@@ -1,20 +1,11 @@
-"""The graph of the real tables, built once."""
-
-from pathlib import Path
+"""The retriever of the real tables, built once."""
 
 import pytest
 
-from medllm.data.knowledge import Knowledge, load_knowledge
-from medllm.data.sample.forms import statement
-from medllm.graph.build import build_graph
+from medllm.graph.retrieve import Retriever
 from medllm.graph.store import Graph
 
 
 @pytest.fixture(scope="session")
-def whole_knowledge() -> Knowledge:
-    return load_knowledge(Path(__file__).parents[2] / "data" / "knowledge")
-
-
-@pytest.fixture(scope="session")
-def whole_graph(whole_knowledge: Knowledge) -> Graph:
-    return build_graph(whole_knowledge, statement=statement)
+def whole_retriever(whole_graph: Graph) -> Retriever:
+    return Retriever(whole_graph)

@@ -68,9 +68,9 @@ def test_linking_f1(whole_graph: Graph) -> None:
     assert f1 >= 0.90, missed
 
 
-def test_retrieval_recall_at_5(whole_graph: Graph) -> None:
-    retriever, rows = Retriever(whole_graph), _lines("retrieval.jsonl")
-    missed = [row for row in rows if row["fact_id"] not in [fact.id for fact in retriever.facts_for(row["question"], limit=5)]]
+def test_retrieval_recall_at_5(whole_retriever: Retriever) -> None:
+    rows = _lines("retrieval.jsonl")
+    missed = [row for row in rows if row["fact_id"] not in [fact.id for fact in whole_retriever.facts_for(row["question"], limit=5)]]
     recall = 1 - len(missed) / len(rows)
     print(f"retrieval: {len(rows)} questions, recall@5 {recall:.4f}")  # noqa: T201
     assert recall >= 0.95, missed

@@ -88,13 +88,12 @@ def test_nothing_named_gives_no_fact(retriever: Retriever, question: str) -> Non
     assert retriever.facts_for(question, limit=8) == []
 
 
-def test_every_fact_is_found_by_a_question_form(whole_knowledge: Knowledge, whole_graph: Graph) -> None:
-    real = Retriever(whole_graph)
+def test_every_fact_is_found_by_a_question_form(whole_knowledge: Knowledge, whole_retriever: Retriever) -> None:
     missed = []
     for number, fact in enumerate(whole_knowledge.facts()):
         forms = (*FORMS[fact.relation].train[:2], *FORMS[fact.relation].held_out)
         question = fill(forms[number % len(forms)], fact)
-        if fact.id not in [found.id for found in real.facts_for(question, limit=3)]:
+        if fact.id not in [found.id for found in whole_retriever.facts_for(question, limit=3)]:
             missed.append(question)
     assert missed == []
 
@@ -107,8 +106,8 @@ def test_every_fact_is_found_by_a_question_form(whole_knowledge: Knowledge, whol
         ("어느 과에 가야 하나요", set()),
     ],
 )
-def test_the_graph_answers_what_the_named_node_does_not(whole_graph: Graph, question: str, kinds: set[str]) -> None:
-    assert {fact.relation for fact in Retriever(whole_graph).facts_for(question, limit=1)} == kinds
+def test_the_graph_answers_what_the_named_node_does_not(whole_retriever: Retriever, question: str, kinds: set[str]) -> None:
+    assert {fact.relation for fact in whole_retriever.facts_for(question, limit=1)} == kinds
 
 
 def test_without_a_name_several_shared_words_lead_to_a_fact() -> None:

@@ -41,6 +41,14 @@ def _named(part: Part, title: str) -> dict[str, list[str]]:
     return _cells(found)
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory, make_inputs: Any) -> Path:
+    """The report of the untouched fixture."""
+    folder = tmp_path_factory.mktemp("data_section")
+    write_report(folder / "report", **make_inputs(folder))
+    return folder / "report"
+
+
 @pytest.fixture
 def prepared(inputs: dict[str, Any]) -> dict[str, Any]:
     return dict(inputs["prepared"])
@@ -196,9 +204,8 @@ def test_what_is_absent_by_right_leaves_no_trace(tmp_path: Path, inputs: dict[st
         assert word not in twin, word
 
 
-def test_page_and_twin_say_the_same(tmp_path: Path, inputs: dict[str, Any]) -> None:
-    write_report(tmp_path / "report", **inputs)
-    page, twin = ((tmp_path / "report" / name).read_text(encoding="utf-8") for name in ("index.html", "report.md"))
+def test_page_and_twin_say_the_same(written: Path, inputs: dict[str, Any]) -> None:
+    page, twin = ((written / name).read_text(encoding="utf-8") for name in ("index.html", "report.md"))
     page = unescape(page)
     parts = [*data_parts(inputs["prepared"], sample=True), knowledge_part(inputs["knowledge"], inputs["sample"])]
     assert len(parts) == 8
@@ -211,13 +218,12 @@ def test_page_and_twin_say_the_same(tmp_path: Path, inputs: dict[str, Any]) -> N
             assert row.label in page
         for name, _ in part.pictures:
             assert f"({name}.svg)" in twin
-            assert (tmp_path / "report" / f"{name}.svg").is_file()
+            assert (written / f"{name}.svg").is_file()
 
 
-def test_cells_of_stacked_tables_carry_their_heads(tmp_path: Path, inputs: dict[str, Any]) -> None:
+def test_cells_of_stacked_tables_carry_their_heads(written: Path) -> None:
     """On a phone the row of heads is hidden."""
-    write_report(tmp_path / "report", **inputs)
-    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    page = (written / "index.html").read_text(encoding="utf-8")
     stacked = re.findall(r'<div class="scroll stacked" tabindex="0">.*?</div>', page, re.DOTALL)
     assert len(stacked) >= 5
     for table in stacked:

@@ -139,7 +139,10 @@ class Term:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedFlagRow:
-    """A danger rule; `pattern` and `exclude` are Python regular expressions over normalised text."""
+    """A danger rule; `pattern` and `exclude` are regular expressions over normalised text, as medllm.safety.redflags reads them:
+
+    " || " separates ways to say it, " && " joins parts that must all be there, {word} is a class of medllm.safety.words.
+    """
 
     id: str
     name: str = _cell(names=True)
