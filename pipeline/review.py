@@ -1,7 +1,8 @@
 """A clinician's review of data/knowledge: `python -m pipeline.review export|import [file=review.xlsx] [all=true]`.
 
-The file is artifacts/adhoc/review.xlsx when none is named. export writes the rows that nobody reviewed as they are now (all=true: every row) into an Excel workbook, a sheet a table; the reviewer
-fills in reviewer, date, verdict (accept, change or reject) and note. import merges the filled rows into data/knowledge/reviews.csv.
+The file is artifacts/adhoc/review.xlsx when none is named. export writes the rows that nobody reviewed as they are now (all=true: every
+row) into an Excel workbook, a sheet a table; the reviewer fills in reviewer, date, verdict (accept, change or reject) and note. import
+merges the filled rows into data/knowledge/reviews.csv.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Evaluate one model folder: answers, free paraphrases, grounded answers, consultations, multiple choice, bits per byte, every prediction."""
+"""Evaluate one model folder: answers, paraphrases, grounded answers, consultations, multiple choice, bits per byte, predictions."""
 
 import hashlib
 import json

@@ -97,8 +97,9 @@ def test_a_missing_or_circular_parent_is_named(models: Path) -> None:
 
 @pytest.mark.parametrize(("measured", "grounded"), [(0.79, False), (0.8, True)])
 def test_facts_are_given_to_a_model_that_answers_from_them(
-    measured: float, grounded: bool, models: Path, parts: dict[str, Any], tmp_path: Path, tiny_gguf: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    measured: float, grounded: bool, models: Path, parts: dict[str, Any], tmp_path: Path, tiny_gguf: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     monkeypatch.setattr("medllm.package.manifest.TOKENIZER_LINES", 100)  # all of them are compared above
     told = {**parts, "metrics": {"sample_accuracy_grounded": measured}}
     assert build(models, tmp_path / "out", told, tiny_gguf=tiny_gguf)["grounded"] is grounded

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -102,14 +103,19 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return command
 
 
+@cache
+def _composed() -> str:
+    """Composed here, so that a forgotten `python -m pipeline.compose` fails its own test and not twenty others."""
+    return OmegaConf.to_yaml(compose())
+
+
 def _copy(target: Path) -> Path:
     for name in COPIED:
         shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in COPIED_FILES:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, target / name)
-    # composed here, so that a forgotten `python -m pipeline.compose` fails its own test and not twenty others
-    (target / "params.yaml").write_text(OmegaConf.to_yaml(compose()), encoding="utf-8")
+    (target / "params.yaml").write_text(_composed(), encoding="utf-8")
     return target
 
 
@@ -125,10 +131,17 @@ def shared_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _copy(tmp_path_factory.mktemp("shared") / "project")
 
 
-@pytest.fixture
-def repository(copy: Path, run: Run) -> Path:
-    """The copy as a git and DVC repository with one commit."""
+@pytest.fixture(scope="session")
+def committed(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
+    """A copy as a git and DVC repository with one commit. Read-only."""
+    copy = _copy(tmp_path_factory.mktemp("committed") / "project")
     for arguments in ("init -q", "config user.name test", "config user.email test@example.invalid", "add -A", "commit -qm one"):
         result = run(copy, "git", *arguments.split())
         assert result.returncode == 0, result.stderr
     return copy
+
+
+@pytest.fixture
+def repository(committed: Path, tmp_path: Path) -> Path:
+    """The same to change at will."""
+    return Path(shutil.copytree(committed, tmp_path / "project", symlinks=True))

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,15 @@ def _roots(node: ast.AST) -> Iterator[str]:
         yield from _roots(child)
 
 
-def _importers(root: Path, module: str) -> list[str]:
+@cache
+def _imported(root: Path) -> dict[str, set[str]]:
+    """What every file of the library and the pipeline imports."""
     files = _sources(root, "medllm", "pipeline")
-    return [path.relative_to(root).as_posix() for path in files if module in _roots(ast.parse(path.read_text(encoding="utf-8")))]
+    return {path.relative_to(root).as_posix(): set(_roots(ast.parse(path.read_text(encoding="utf-8")))) for path in files}
+
+
+def _importers(root: Path, module: str) -> list[str]:
+    return [path for path, modules in _imported(root).items() if module in modules]
 
 
 def test_import_contracts_hold(root: Path) -> None:

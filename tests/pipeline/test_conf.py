@@ -90,6 +90,10 @@ def test_bad_overrides_are_refused_by_compose(overrides: list[str], told: str) -
     assert "_schema" not in message
 
 
+def test_the_committed_params_are_valid(params: dict[str, Any]) -> None:
+    validate(OmegaConf.create(copying.deepcopy(params)))
+
+
 @pytest.mark.parametrize(("break_it", "told"), [
     (lambda cfg: cfg.update(prune=5), "prune._target_=None"),
     (lambda cfg: cfg.pop("prune"), "prune"),
@@ -106,7 +110,6 @@ def test_bad_overrides_are_refused_by_compose(overrides: list[str], told: str) -
 ])  # fmt: skip
 def test_hand_edits_of_params_are_checked(params: dict[str, Any], break_it: Callable[[dict[str, Any]], None], told: str) -> None:
     edited = copying.deepcopy(params)
-    validate(OmegaConf.create(edited))
     break_it(edited)
     with pytest.raises(UserError, match=r"\Aconfig error: .*\Z") as refused:
         validate(OmegaConf.create(edited))

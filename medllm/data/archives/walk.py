@@ -25,7 +25,7 @@ def read_members(root: Path, *, without: Collection[str] = ()) -> Iterator[Membe
     UserError: nothing there, an archive that is damaged, cut off or encrypted, a part that is missing, a kind that is not read.
     """
     if not root.is_dir():
-        raise UserError(f"{root}: no such folder; put your archives or tables there, or run the stage that writes it (dvc repro make_sample)")
+        raise UserError(f"{root}: no such folder; put your archives or tables there, or run dvc repro make_sample")
     entries = [_file(name, path) for name, path in sorted((nfc(p.relative_to(root).as_posix()), p) for p in root.rglob("*") if p.is_file())]
     entries = [entry for entry in entries if not is_litter(entry.name)]
     if not entries:
