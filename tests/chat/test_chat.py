@@ -11,11 +11,8 @@ from pathlib import Path
 import pytest
 
 from medllm.chat import MAX_QUESTION, Consultation, stable_pieces
-from medllm.data.knowledge import load_knowledge
 from medllm.data.prompts import Prompts
-from medllm.data.sample.forms import statement
 from medllm.errors import UserError
-from medllm.graph.build import write_graph
 from medllm.graph.link import Linker
 from medllm.graph.store import Graph
 from medllm.safety.messages import NOTICE, unknown_text
@@ -27,24 +24,40 @@ with (Path(__file__).parent / "off_topic.csv").open(encoding="utf-8", newline=""
 EMERGENCY, KNOWN, UNKNOWN = "아빠가 숨을 안 쉬어요", "고혈압은 어느 과에서 진료하나요?", "내일 서울 날씨 어때?"
 
 
-@pytest.fixture(scope="module")
-def bare_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Everything of a package but the model. Read-only."""
-    package = tmp_path_factory.mktemp("package")
-    write_graph(load_knowledge(KNOWLEDGE), package, statement=statement)
+def _write_package(package: Path, graph: Graph) -> Path:
+    graph.save(package)
     shutil.copyfile(KNOWLEDGE / "redflags.csv", package / "redflags.csv")
     (package / "manifest.json").write_text('{"grounded": false}\n', encoding="utf-8")
     return package
 
 
+@pytest.fixture(scope="module")
+def bare_package(tmp_path_factory: pytest.TempPathFactory, whole_graph: Graph) -> Path:
+    """Everything of a package but the model. Read-only."""
+    return _write_package(tmp_path_factory.mktemp("package"), whole_graph)
+
+
+@pytest.fixture(scope="module")
+def small_graph(whole_graph: Graph) -> Graph:
+    """What KNOWN asks about: the whole graph takes half a second to read."""
+    (asked,) = [node for node in whole_graph.nodes.values() if node.name == KNOWN[:3]]
+    return Graph(nodes={asked.id: asked}, edges=(), facts=tuple(fact for fact in whole_graph.facts if fact.node == asked.id))
+
+
 @pytest.fixture
-def package(bare_package: Path, tmp_path: Path) -> Path:
-    """A copy that a test may break."""
-    return Path(shutil.copytree(bare_package, tmp_path / "package"))
+def package(tmp_path: Path, small_graph: Graph) -> Path:
+    """One with a small graph that a test may break."""
+    (tmp_path / "package").mkdir()
+    return _write_package(tmp_path / "package", small_graph)
 
 
 def _consultation(package: Path) -> Consultation:
     return Consultation(package, max_new_tokens=8, threads=1)
+
+
+@pytest.fixture(scope="module")
+def consultation(bare_package: Path) -> Consultation:
+    return _consultation(bare_package)
 
 
 def _run(package: Path, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
@@ -74,24 +87,24 @@ def test_red_flag_comes_before_everything(package: Path) -> None:
     assert text.endswith(NOTICE)
 
 
-def test_unknown_question_needs_no_model(bare_package: Path) -> None:
-    assert "".join(_consultation(bare_package).answer(UNKNOWN)) == unknown_text()
+def test_unknown_question_needs_no_model(consultation: Consultation) -> None:
+    assert "".join(consultation.answer(UNKNOWN)) == unknown_text()
 
 
-def test_known_question_needs_the_model(bare_package: Path) -> None:
+def test_known_question_needs_the_model(consultation: Consultation) -> None:
     with pytest.raises(UserError, match=r"model"):
-        list(_consultation(bare_package).answer(KNOWN))
+        list(consultation.answer(KNOWN))
 
 
-def test_long_question_is_not_sent_to_the_model(bare_package: Path) -> None:
-    text = "".join(_consultation(bare_package).answer(KNOWN + "가" * MAX_QUESTION))
+def test_long_question_is_not_sent_to_the_model(consultation: Consultation) -> None:
+    text = "".join(consultation.answer(KNOWN + "가" * MAX_QUESTION))
     assert str(MAX_QUESTION) in text
-    assert "119" in "".join(_consultation(bare_package).answer("가나다라" * MAX_QUESTION + EMERGENCY)).splitlines()[0]
+    assert "119" in "".join(consultation.answer("가나다라" * MAX_QUESTION + EMERGENCY)).splitlines()[0]
 
 
 @pytest.mark.parametrize("question", ["", "   ", "😭😭😭", "ㅇㅇ", "...", "\u3164\u200b", "\ud800"])
-def test_empty_question_is_answered_politely(bare_package: Path, question: str) -> None:
-    assert "".join(_consultation(bare_package).answer(question)) == unknown_text()
+def test_empty_question_is_answered_politely(consultation: Consultation, question: str) -> None:
+    assert "".join(consultation.answer(question)) == unknown_text()
 
 
 class Scripted:
@@ -169,7 +182,8 @@ def test_pieces_are_whole_characters_and_join_to_the_text(tiny_tokenizer: Path, 
     assert "\ufffd" not in "".join(pieces)
 
 
-def test_real_model_answers_with_the_notice(package: Path, tiny_gguf: dict[str, Path]) -> None:
+def test_real_model_answers_with_the_notice(bare_package: Path, tmp_path: Path, tiny_gguf: dict[str, Path]) -> None:
+    package = Path(shutil.copytree(bare_package, tmp_path / "whole"))
     shutil.copytree(tiny_gguf["q8_0"], package / "model")
     done = _run(package, "--once", KNOWN, "--max-new-tokens", "12")
     assert (done.returncode, done.stderr) == (0, "")
@@ -190,8 +204,8 @@ def test_no_heavy_import(bare_package: Path) -> None:
 
 
 @pytest.mark.parametrize("end", ["", "\n", "종료\n"])
-def test_interactive_session_ends_politely(bare_package: Path, end: str) -> None:
-    done = _run(bare_package, typed=f"{EMERGENCY}\n{UNKNOWN}\n{end}")
+def test_interactive_session_ends_politely(package: Path, end: str) -> None:
+    done = _run(package, typed=f"{EMERGENCY}\n{UNKNOWN}\n{end}")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("질문> ") == 3
     assert done.stdout.count(NOTICE) == 3

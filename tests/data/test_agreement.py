@@ -9,7 +9,7 @@ from medllm.data.knowledge.agreement import AUDITED, agreement, cohens_kappa, co
 from medllm.errors import UserError
 
 REAL = Path(__file__).parents[2] / "data" / "knowledge"
-HEADER = "table,id,column,value,annotator,date\n"
+HEADER = "table,id,column,value,annotator,date,table_value\n"
 TABLES = {
     "sources": "id,source_type,title,where,retrieved\nlaw,statute,법,제41조,2026-11-22\n",
     "departments": "id,name,group,hint,source,reviewed\ndep_a,내과,medical,,law,false\ndep_b,안과,medical,,law,false\n",
@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def second_pass(folder: Path, *rows: str) -> Path:
-    (folder / "second_pass.csv").write_text(HEADER + "".join(f"{row},ann,2026-11-22\n" for row in rows), encoding="utf-8")
+    (folder / "second_pass.csv").write_text(HEADER + "".join(f"{row},ann,2026-11-22,\n" for row in rows), encoding="utf-8")
     return folder
 
 
@@ -78,9 +78,9 @@ def test_figures_by_column(folder: Path) -> None:
     symptoms[0] = "symptoms,sym_0,department,dep_a"  # an id is as good as the name
     figures = agreement(second_pass(folder, *symptoms, "drugs,drg_a,drug_class,H1 항히스타민제", "terms,trm_a,standard,맹장염"))
     assert figures == {
-        "drugs.drug_class": {"n": 1, "exact": 1.0, "agreement": 1.0, "kappa": None},
-        "symptoms.department": {"n": 10, "exact": 0.9, "agreement": 0.9, "kappa": 0.8},  # observed 0.9, by chance 0.5
-        "terms.standard": {"n": 1, "exact": 0.0, "agreement": 0.0, "kappa": None},
+        "drugs.drug_class": {"n": 1, "exact": 1.0, "agreement": 1.0, "kappa": None, "mended": 0},
+        "symptoms.department": {"n": 10, "exact": 0.9, "agreement": 0.9, "kappa": 0.8, "mended": 0},  # observed 0.9, by chance 0.5
+        "terms.standard": {"n": 1, "exact": 0.0, "agreement": 0.0, "kappa": None, "mended": 0},
     }
     assert json.loads(json.dumps(figures)) == figures
     cells = [(cell.table, cell.id, cell.ours, cell.theirs) for cell in compared(folder) if not cell.agrees]
@@ -100,6 +100,13 @@ def test_drug_classes_in_own_words_are_coded_without_regard_to_the_row(folder: P
     assert (cell.theirs, cell.written) == (coded, written)
     assert agreement(folder)["drugs.drug_class"]["exact"] == 0
     assert agreement(folder)["drugs.drug_class"]["agreement"] == (cell.ours == coded)
+
+
+def test_a_cell_that_was_mended_after_the_answer_is_no_agreement(folder: Path) -> None:
+    row = "symptoms,sym_0,department,내과,ann,2026-11-22"
+    (folder / "second_pass.csv").write_text(f"{HEADER}{row},안과\n", encoding="utf-8")
+    assert compared(folder)[0].ours == "안과"
+    assert agreement(folder)["symptoms.department"] == {"n": 1, "exact": 0.0, "agreement": 0.0, "kappa": 0.0, "mended": 1}
 
 
 def test_no_second_pass_is_no_figure(folder: Path) -> None:

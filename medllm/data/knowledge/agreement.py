@@ -23,9 +23,9 @@ AUDITED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """One cell twice: what the table says and what the second annotator wrote (`written`, the name for the id of a department).
+    """One cell twice: what the table said and what the second annotator wrote (`written`, the name for the id of a department).
 
-    `theirs` is the same, but for a drug class in the annotator's own words the closest class of the table.
+    `mended`: the table says something else now. `theirs` is `written`, but for a drug class in the annotator's own words the closest class of the table.
     """
 
     table: str
@@ -34,6 +34,7 @@ class Compared:
     ours: str
     theirs: str
     written: str
+    mended: bool
 
     @property
     def agrees(self) -> bool:
@@ -42,10 +43,11 @@ class Compared:
 
 
 def agreement(folder: Path) -> dict[str, dict[str, float | None]]:
-    """{"diseases.department": {"n", "exact", "agreement", "kappa"}, ..} sorted by column; {} when there was no second pass.
+    """{"diseases.department": {"n", "exact", "agreement", "kappa", "mended"}, ..} sorted by column; {} when there was no second pass.
 
     `agreement` is the share of equal cells, `exact` the share that was equal before drug classes were coded. `kappa` is Cohen's (1960):
-    None for free text, and where both gave one value throughout (undefined).
+    None for free text, and where both gave one value throughout (undefined). All three are against the table as it was then; `mended` cells
+    have been changed since.
     """
     columns: defaultdict[tuple[str, str], list[Compared]] = defaultdict(list)
     for cell in compared(folder):
@@ -89,13 +91,15 @@ def _compared(opinion: SecondOpinion, knowledge: Knowledge, where: str) -> Compa
     rows: dict[str, Any] = getattr(knowledge, opinion.table)
     if opinion.id not in rows:
         raise UserError(f"{where}: {opinion.id!r} is not an id of {opinion.table}.csv; take the row out or correct it")
-    ours = str(getattr(rows[opinion.id], opinion.column))
+    now = str(getattr(rows[opinion.id], opinion.column))
     names = {row.id: row.name for row in knowledge.departments.values()} if opinion.column == "department" else {}
     theirs = written = names.get(opinion.value, opinion.value)
     if opinion.column == "drug_class":
         theirs = _closest(theirs, sorted({drug.drug_class for drug in knowledge.drugs.values()}))
+    now = names.get(now, now)
+    ours = opinion.table_value or now
     return Compared(
-        table=opinion.table, id=opinion.id, column=opinion.column, ours=names.get(ours, ours), theirs=theirs, written=written
+        table=opinion.table, id=opinion.id, column=opinion.column, ours=ours, theirs=theirs, written=written, mended=ours != now
     )
 
 
@@ -117,4 +121,7 @@ def _figures(cells: Sequence[Compared], *, categorical: bool) -> dict[str, float
     kappa = cohens_kappa([normalised(cell.ours) for cell in cells], [normalised(cell.theirs) for cell in cells]) if categorical else None
     share = sum(cell.agrees for cell in cells) / len(cells)
     exact = sum(normalised(cell.ours) == normalised(cell.written) for cell in cells) / len(cells)
-    return {"n": len(cells), "exact": round(exact, 4), "agreement": round(share, 4), "kappa": None if kappa is None else round(kappa, 4)}
+    return {
+        "n": len(cells), "exact": round(exact, 4), "agreement": round(share, 4), "kappa": None if kappa is None else round(kappa, 4),
+        "mended": sum(cell.mended for cell in cells),
+    }  # fmt: skip

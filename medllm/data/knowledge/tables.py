@@ -169,7 +169,11 @@ class Review:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecondOpinion:
-    """What an independent annotator wrote for one cell without seeing what the table says."""
+    """What an independent annotator wrote for one cell without seeing what the table says.
+
+    `table_value` is what it said then (a department by its name): a row that was mended in the light of the answer must not count as
+    agreement. Empty: what it says now.
+    """
 
     table: str
     id: str
@@ -177,3 +181,4 @@ class SecondOpinion:
     value: str
     annotator: str
     date: str = _cell(check="date")
+    table_value: str = _cell(empty=True)
