@@ -53,9 +53,10 @@ class Consultation:
             yield long_text(MAX_QUESTION)
         elif not self.knows(question):
             yield unknown_text()
+        elif grounded:
+            yield self._from_facts(question)
         else:
-            facts = [fact.text for fact in self._retriever.facts_for(question, limit=_FACTS)] if grounded else []
-            yield from self._generated(question, facts)
+            yield from self._generated(question)
 
     def knows(self, question: str) -> bool:
         """Whether anything of the graph is named in the question."""
@@ -116,14 +117,30 @@ class Consultation:
             self._engine = open_engine(self.package / "model", threads=self.threads)
         return self._engine
 
-    def _generated(self, question: str, facts: Sequence[str]) -> Iterator[str]:
+    def _from_facts(self, question: str) -> str:
+        """The model's answer as long as it says nothing but the best retrieved fact, else that fact itself."""
+        facts = [fact.text for fact in self._retriever.facts_for(question, limit=_FACTS)]
+        if not facts:
+            return unknown_text()
         prompt = self._prompts.question(question, facts=facts)
+        ids = self._open_engine().stream(prompt, max_new_tokens=self.max_new_tokens)
+        said = "".join(stable_pieces(ids, self._prompts))
+        supported = said and _bare(said) in _bare(facts[0])
+        return f"{said if supported else facts[0]}\n{NOTICE}"
+
+    def _generated(self, question: str) -> Iterator[str]:
+        prompt = self._prompts.question(question)
         ids = self._open_engine().stream(prompt, max_new_tokens=self.max_new_tokens)
         said = False
         for piece in stable_pieces(ids, self._prompts):
             said = True
             yield piece
         yield f"\n{NOTICE}" if said else unknown_text()
+
+
+def _bare(text: str) -> str:
+    """Without blanks: spacing of Korean compounds is free."""
+    return "".join(text.split())
 
 
 def stable_pieces(ids: Iterable[int], prompts: "Prompts") -> Iterator[str]:
@@ -158,6 +175,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         _say(["\n상담을 마칩니다."])
+    except BrokenPipeError:  # the reader has gone (| head): nothing more can be said, not even at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     finally:
         if consultation is not None:
             consultation.close()

@@ -158,12 +158,31 @@ def test_broken_character_alone_becomes_unknown(scripted: tuple[Path, Prompts, S
 
 def test_grounded_package_puts_facts_before_the_question(scripted: tuple[Path, Prompts, Scripted]) -> None:
     package, prompts, engine = scripted
-    engine.ids = prompts.text("내과")
+    engine.ids = prompts.text("진료과는 내과입니다.")
     (package / "manifest.json").write_text('{"grounded": true}', encoding="utf-8")
-    list(_consultation(package).answer(KNOWN))
+    assert "".join(_consultation(package).answer(KNOWN)) == f"진료과는 내과입니다.\n{NOTICE}"
     text = prompts.decode(engine.prompts[0])
     assert text.startswith("참고: ")
     assert "고혈압" in text.splitlines()[0]
+
+
+@pytest.mark.parametrize("said", ["진료과는 외과입니다.", "대표적인 검사는 혈압 측정입니다.", "약은 끊으세요. 진료과는 내과입니다.", ""])
+def test_what_the_best_fact_does_not_say_is_replaced_by_the_fact(scripted: tuple[Path, Prompts, Scripted], said: str) -> None:
+    package, prompts, engine = scripted
+    engine.ids = prompts.text(said)
+    (package / "manifest.json").write_text('{"grounded": true}', encoding="utf-8")
+    assert "".join(_consultation(package).answer(KNOWN)) == f"고혈압의 진료과는 내과입니다.\n{NOTICE}"
+
+
+def test_a_grounded_package_without_a_fact_does_not_guess(
+    scripted: tuple[Path, Prompts, Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, prompts, engine = scripted
+    engine.ids = prompts.text("진료과는 내과입니다.")
+    (package / "manifest.json").write_text('{"grounded": true}', encoding="utf-8")
+    monkeypatch.setattr("medllm.graph.retrieve.Retriever.facts_for", lambda self, question, *, limit: [])
+    assert "".join(_consultation(package).answer(KNOWN)) == unknown_text()
+    assert engine.prompts == []
 
 
 def test_invisible_characters_do_not_reach_the_model(scripted: tuple[Path, Prompts, Scripted]) -> None:
