@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medllm.data.aihub.options import squeeze
 from medllm.errors import UserError
 from medllm.safety.messages import NOTICE, long_text, red_flag_text, unknown_text
 from medllm.safety.normalise import readable
@@ -20,9 +21,7 @@ from medllm.safety.redflags import RedFlags
 if TYPE_CHECKING:
     from medllm.data.prompts import Prompts
     from medllm.engines import Engine
-    from medllm.graph.link import Linker
     from medllm.graph.retrieve import Retriever
-    from medllm.graph.store import Graph
 
 MAX_QUESTION = 500  # characters; the red flags are looked for in longer texts too
 _FACTS = 3  # retrieved facts put before a question of a grounded package
@@ -60,7 +59,7 @@ class Consultation:
 
     def knows(self, question: str) -> bool:
         """Whether anything of the graph is named in the question."""
-        return bool(self._linker.link(question))
+        return bool(self._retriever.linker.link(question))
 
     def read_manifest(self) -> dict[str, Any]:
         """manifest.json. Raises UserError when it is missing or no JSON object with a boolean `grounded` and a text `banner`, if any."""
@@ -87,22 +86,11 @@ class Consultation:
         return bool(self.read_manifest().get("grounded", False))
 
     @cached_property
-    def _linker(self) -> "Linker":
-        from medllm.graph.link import Linker
-
-        return Linker(self._graph)
-
-    @cached_property
-    def _graph(self) -> "Graph":
-        from medllm.graph.store import Graph
-
-        return Graph.load(self.package)
-
-    @cached_property
     def _retriever(self) -> "Retriever":
         from medllm.graph.retrieve import Retriever
+        from medllm.graph.store import Graph
 
-        return Retriever(self._graph)
+        return Retriever(Graph.load(self.package))
 
     @cached_property
     def _prompts(self) -> "Prompts":
@@ -125,7 +113,7 @@ class Consultation:
         prompt = self._prompts.question(question, facts=facts)
         ids = self._open_engine().stream(prompt, max_new_tokens=self.max_new_tokens)
         said = "".join(stable_pieces(ids, self._prompts))
-        supported = said and _bare(said) in _bare(facts[0])
+        supported = said and squeeze(said) in squeeze(facts[0])
         return f"{said if supported else facts[0]}\n{NOTICE}"
 
     def _generated(self, question: str) -> Iterator[str]:
@@ -136,11 +124,6 @@ class Consultation:
             said = True
             yield piece
         yield f"\n{NOTICE}" if said else unknown_text()
-
-
-def _bare(text: str) -> str:
-    """Without blanks: spacing of Korean compounds is free."""
-    return "".join(text.split())
 
 
 def stable_pieces(ids: Iterable[int], prompts: "Prompts") -> Iterator[str]:

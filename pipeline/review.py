@@ -49,11 +49,9 @@ def main() -> None:
         return
     try:
         print(review(sys.argv[1:]))  # noqa: T201
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        raise SystemExit(1) from None
-    except OSError as error:
-        print(f"error: {error.filename or 'input/output'}: {error.strerror or error}", file=sys.stderr)  # noqa: T201
+    except (UserError, OSError) as error:
+        wrong = f"{error.filename or 'input/output'}: {error.strerror or error}" if isinstance(error, OSError) else error
+        print(f"error: {wrong}", file=sys.stderr)  # noqa: T201
         raise SystemExit(1) from None
 
 

@@ -2,15 +2,13 @@
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Literal
 
 from medllm.data.aihub.options import squeeze
-from medllm.data.minhash import DOCUMENT_GRAM, STEM_GRAM, grams, letters
+from medllm.data.minhash import letters
 from medllm.data.records import Record
 
-DOCUMENT_SIMILARITY = 0.8  # of 5-grams: the rule of the web corpora for documents
 # Below this a statement is a sentence or two: a fact in a fixed wording, where one other word makes another fact. Only exact copies go.
 _DOCUMENT_LETTERS = 200
 _NUMBERS = re.compile(r"\$[^$]*\$|\d+(?:[.,]\d+)*")
@@ -26,11 +24,6 @@ class Sketch:
     kind: SketchKind
     text: str
     block: str = ""
-
-    @property
-    def gram(self) -> int:
-        """Characters of a gram."""
-        return STEM_GRAM if self.kind == "stem" else DOCUMENT_GRAM
 
 
 def digest(text: str) -> bytes:
@@ -82,9 +75,3 @@ def sketch(record: Record) -> Sketch | None:
         return Sketch(kind="stem", text=letters(question), block=block)
     text = letters(record.text or record.passage or "\n".join(text for _, text in record.messages))
     return Sketch(kind="document", text=text) if len(text) >= _DOCUMENT_LETTERS else None
-
-
-@lru_cache(maxsize=20_000)
-def stem_grams(text: str) -> frozenset[str]:
-    """Character 3-grams of a text without spaces, punctuation and case."""
-    return grams(letters(text), STEM_GRAM)

@@ -75,7 +75,7 @@ class Retriever:
 
     def __init__(self, graph: Graph) -> None:
         """File the facts by subject node and the neighbours of every node; the first question that needs BM25 builds its index."""
-        self._linker = Linker(graph)
+        self.linker = Linker(graph)
         self._graph = graph
         self._facts: defaultdict[str, list[int]] = defaultdict(list)
         self._synonyms: defaultdict[str, set[str]] = defaultdict(set)
@@ -95,7 +95,7 @@ class Retriever:
         besides those of asking. Order: asked relation less the penalty of that distance, BM25, fact id.
         """
         question = unicodedata.normalize("NFC", question)
-        mentions = self._linker.link(question)
+        mentions = self.linker.link(question)
         rest = _without(question, mentions)
         weights = _relation_weights(rest)
         distances = self._named(question, mentions, weights)
@@ -118,7 +118,7 @@ class Retriever:
         """Index of every candidate fact with its distance from the named nodes."""
         distances: dict[int, int] = {}
         named = [mention.node_id for mention in mentions]
-        close = [*(other for node in named for other in self._synonyms[node]), *(self._linker.parts(question) if mentions else ())]
+        close = [*(other for node in named for other in self._synonyms[node]), *(self.linker.parts(question) if mentions else ())]
         near = [other for node in (*named, *close) for other in self._neighbours[node]]
         for distance, nodes in ((_DIRECT, named), (_SYNONYM, close), (_NEIGHBOUR, near)):
             for index in (index for node in nodes for index in self._facts[node]):

@@ -3,10 +3,16 @@
 from typing import Any
 
 from medllm.data.dedup import sketch
+from medllm.data.minhash import STEM_GRAM, grams, letters
 from medllm.data.near import Neighbours, sign
 from medllm.data.records import Record
 from medllm.data.split import decide
 from medllm.data.staging import Note, take_batch
+
+
+def stem_grams(text: str) -> frozenset[str]:
+    """What two stems are compared by."""
+    return grams(letters(text), STEM_GRAM)
 
 
 def record(record_id: str, **fields: Any) -> Record:

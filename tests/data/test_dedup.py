@@ -2,9 +2,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from paper_records import decided, record
+from paper_records import decided, record, stem_grams
 
-from medllm.data.dedup import exact_key, stem_grams
+from medllm.data.dedup import exact_key
 from medllm.data.minhash import jaccard
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paper_records import stem_grams
 from paper_sample import prepare, qa, sample
 
-from medllm.data.dedup import stem_grams
 from medllm.data.minhash import jaccard
 from medllm.data.sample.items import PassageItem, Statement
 from medllm.errors import UserError

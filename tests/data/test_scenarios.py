@@ -47,7 +47,6 @@ def test_there_are_scenarios() -> None:
     assert FILES
 
 
-@pytest.mark.skipif(not (KNOWLEDGE / "scenarios.jsonl").is_file(), reason="the parts are not merged yet")
 def test_the_whole_is_as_large_and_mixed_as_promised() -> None:
     merged = read(KNOWLEDGE / "scenarios.jsonl")
     assert len(merged) >= 120
