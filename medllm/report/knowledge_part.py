@@ -81,7 +81,8 @@ def _agreement_grid(agreement: Mapping[str, Any]) -> Grid:
         n, exact, share, kappa, mended = (need(row, key, where) for key in ("n", "exact", "agreement", "kappa", "mended"))
         table, _, column = name.partition(".")
         label = f"{TABLES.get(table, table)}: {COLUMNS.get(column, column)}"
-        rows.append(Row(label=label, code=name, cells=[fmt.plain(n), fmt.percent(exact), fmt.percent(share), fmt.fixed(kappa, 2), fmt.plain(mended)]))
+        cells = [fmt.plain(n), fmt.percent(exact), fmt.percent(share), fmt.fixed(kappa, 2), fmt.plain(mended)]
+        rows.append(Row(label=label, code=name, cells=cells))
     columns = ["열", "행", "적은 대로 일치", "분류를 맞춘 뒤 일치", "카파", "그 뒤 고친 칸"]
     return Grid(table=Table(columns=columns, rows=rows), title="두 번째로 따로 적은 것과의 일치", stacked=True)
 

@@ -25,7 +25,8 @@ AUDITED: Final = {
 class Compared:
     """One cell twice: what the table said and what the second annotator wrote (`written`, the name for the id of a department).
 
-    `mended`: the table says something else now. `theirs` is `written`, but for a drug class in the annotator's own words the closest class of the table.
+    `mended`: the table says something else now. `theirs` is `written`, but for a drug class in the annotator's own words the closest class
+    of the table.
     """
 
     table: str
