@@ -1,5 +1,6 @@
 """The one trainer: Hugging Face Trainer over token-budget batches, on one process or many (torchrun, FSDP)."""
 
+import json
 import math
 import random
 import time
@@ -13,16 +14,21 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 
-from medllm.batches import collate
+from medllm.batches import collate, collate_packed
 from medllm.data.examples import Example
 from medllm.errors import UserError
 
 LogFunction = Callable[[Mapping[str, float], int], None]
+OPTIMIZERS = {"adamw": "adamw_torch_fused", "adamw_8bit": "adamw_bnb_8bit"}  # the names that TrainingArguments has for them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """Knobs that every training step shares; `batch_tokens` counts padded tokens, `precision` is "fp32" or "bf16" (autocast)."""
+    """Knobs that every training step shares.
+
+    `batch_tokens` counts padded tokens. `precision` is "fp32" or "bf16" (autocast), `optimizer` "adamw" or "adamw_8bit" (bitsandbytes, its
+    moments in 8 bit). `packing` puts the examples of a batch into one row instead of padding them.
+    """
 
     num_epochs: float
     batch_tokens: int
@@ -30,6 +36,9 @@ class Schedule:
     warmup_ratio: float
     weight_decay: float
     precision: str
+    optimizer: str
+    gradient_checkpointing: bool
+    packing: bool
     checkpoint_steps: int
 
 
@@ -46,31 +55,36 @@ class TrainResult:
 
 
 class TokenBatches(Dataset[list[Example]]):
-    """Every batch of the whole training, fixed by the seed: similar lengths together, at most `batch_tokens` padded tokens.
+    """Every batch of the whole training, fixed by the seed, at most `batch_tokens` tokens each unless one example alone is longer.
 
+    Padded batches hold similar lengths together and count their padding; packed ones have none and take the examples as they come.
     One item is one batch, so the sampler of the Trainer only has to deal them out, to one process or to many.
     """
 
-    def __init__(self, examples: Sequence[Example], *, num_epochs: float, batch_tokens: int, seed: int) -> None:
+    def __init__(self, examples: Sequence[Example], *, num_epochs: float, batch_tokens: int, packing: bool, seed: int) -> None:
         rng = random.Random(seed)
         self.batches: list[list[Example]] = []
         for epoch in range(math.ceil(num_epochs)):
             share = min(1.0, num_epochs - epoch)
             order = rng.sample(range(len(examples)), round(len(examples) * share))
-            order.sort(key=lambda i: len(examples[i].ids))  # stable: equal lengths stay shuffled
-            batches = list(self._cut([examples[i] for i in order], batch_tokens))
+            if not packing:
+                order.sort(key=lambda i: len(examples[i].ids))  # stable: equal lengths stay shuffled
+            batches = list(self._cut([examples[i] for i in order], batch_tokens, packing))
             rng.shuffle(batches)
             self.batches += batches
 
     @staticmethod
-    def _cut(ordered: Sequence[Example], batch_tokens: int) -> "list[list[Example]]":
+    def _cut(ordered: Sequence[Example], batch_tokens: int, packing: bool) -> "list[list[Example]]":
         batches: list[list[Example]] = []
+        size = 0
         for example in ordered:
-            # sorted by length: the newcomer is the longest, so it sets the padded width
-            if batches and (len(batches[-1]) + 1) * len(example.ids) <= batch_tokens:
+            # padded: sorted by length, so the newcomer is the longest and sets the width of all
+            size = size + len(example.ids) if packing else (len(batches[-1]) + 1 if batches else 1) * len(example.ids)
+            if batches and size <= batch_tokens:
                 batches[-1].append(example)
             else:
                 batches.append([example])
+                size = len(example.ids)
         return batches
 
     def __len__(self) -> int:
@@ -119,10 +133,33 @@ class _Watch(TrainerCallback):
             self.forward({key: float(value) for key, value in logs.items()}, state.global_step)
 
 
+def _whole(state: Path) -> bool:
+    try:
+        json.loads(state.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return True
+
+
 def _newest_checkpoint(checkpoints: Path) -> Path | None:
-    """The trainer's state is written last: a checkpoint without it was cut off."""
-    whole = [path.parent for path in checkpoints.glob("checkpoint-*/trainer_state.json")]
+    """The trainer's state is written last: a checkpoint without it, or with half of it, was cut off."""
+    whole = [path.parent for path in checkpoints.glob("checkpoint-*/trainer_state.json") if _whole(path)]
     return max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
+
+
+def _arguments(schedule: Schedule, *, steps: int, seed: int, checkpoints: Path) -> TrainingArguments:
+    logging_steps = max(1, steps // 50)
+    # on a logged step only: a loss that is averaged over the steps since the last one would start anew in the middle
+    save_steps = math.ceil(schedule.checkpoint_steps / logging_steps) * logging_steps
+    return TrainingArguments(
+        output_dir=str(checkpoints), max_steps=steps, per_device_train_batch_size=1, learning_rate=schedule.learning_rate,
+        lr_scheduler_type="cosine", warmup_steps=int(steps * schedule.warmup_ratio), weight_decay=schedule.weight_decay,
+        bf16=schedule.precision == "bf16", optim=OPTIMIZERS[schedule.optimizer], adam_beta2=0.99, seed=seed, data_seed=seed, report_to=[],
+        logging_steps=logging_steps, logging_nan_inf_filter=False, disable_tqdm=False, save_strategy="steps" if save_steps else "no",
+        save_steps=save_steps or 500, save_total_limit=1, use_cpu=not torch.cuda.is_available(), use_cache=False,  # see collate_packed
+        activation_checkpointing=schedule.gradient_checkpointing, activation_checkpointing_kwargs={"use_reentrant": False},
+        remove_unused_columns=False, dataloader_num_workers=0, dataloader_pin_memory=torch.cuda.is_available(),
+    )  # fmt: skip
 
 
 def train(
@@ -132,22 +169,19 @@ def train(
     """Train in place. Resumes from the newest checkpoint under `checkpoints`, a folder keyed by what is trained; removed by the caller."""
     if schedule.precision not in ("fp32", "bf16"):
         raise ValueError(f"precision must be fp32 or bf16, got {schedule.precision!r}")
-    dataset = TokenBatches(examples, num_epochs=schedule.num_epochs, batch_tokens=schedule.batch_tokens, seed=seed)
-    steps = len(dataset)
-    if not steps:
-        raise UserError(f"schedule.num_epochs={schedule.num_epochs} of {len(examples)} examples is no batch at all; raise it or add data")
-    saving = schedule.checkpoint_steps > 0
-    arguments = TrainingArguments(
-        output_dir=str(checkpoints), max_steps=steps, per_device_train_batch_size=1, learning_rate=schedule.learning_rate,
-        lr_scheduler_type="cosine", warmup_steps=int(steps * schedule.warmup_ratio), weight_decay=schedule.weight_decay,
-        bf16=schedule.precision == "bf16", optim="adamw_torch_fused", adam_beta2=0.99, seed=seed, data_seed=seed, report_to=[],
-        logging_steps=max(1, steps // 50), logging_nan_inf_filter=False, disable_tqdm=False, save_strategy="steps" if saving else "no",
-        save_steps=schedule.checkpoint_steps if saving else 500, save_total_limit=1, use_cpu=not torch.cuda.is_available(),
-        remove_unused_columns=False, dataloader_num_workers=0, dataloader_pin_memory=torch.cuda.is_available(),
-    )  # fmt: skip
-    trainer = trainer_class(
-        model=model, args=arguments, train_dataset=dataset, data_collator=collate, callbacks=[_Watch(on_log)], **trainer_options
+    if schedule.optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {schedule.optimizer!r}")
+    dataset = TokenBatches(
+        examples, num_epochs=schedule.num_epochs, batch_tokens=schedule.batch_tokens, packing=schedule.packing, seed=seed
     )
+    if not len(dataset):
+        raise UserError(f"schedule.num_epochs={schedule.num_epochs} of {len(examples)} examples is no batch at all; raise it or add data")
+    config: Any = model.config
+    use_cache = config.use_cache
+    trainer = trainer_class(
+        model=model, args=_arguments(schedule, steps=len(dataset), seed=seed, checkpoints=checkpoints), train_dataset=dataset,
+        data_collator=collate_packed if schedule.packing else collate, callbacks=[_Watch(on_log)], **trainer_options,
+    )  # fmt: skip
     newest = _newest_checkpoint(checkpoints)
     model.train()
     started = time.perf_counter()
@@ -155,11 +189,14 @@ def train(
     seconds = time.perf_counter() - started
     # mixed precision wraps forward for good, and a GPU keeps the model; later steps must see the plain fp32 model on the CPU
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-    module: torch.nn.Module = model
+    module: Any = model
+    if schedule.gradient_checkpointing:
+        module.activation_checkpointing_disable()
     module.eval().cpu()
+    config.use_cache = use_cache  # the Trainer turns it off, and the folder would say so for good
     losses = [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]  # a checkpoint brings its own part back
     return TrainResult(
-        loss_first=losses[0], loss_last=losses[-1], steps=steps, seconds=seconds,
+        loss_first=losses[0], loss_last=losses[-1], steps=len(dataset), seconds=seconds,
         tokens=sum(len(e.ids) for batch in dataset.batches for e in batch),
         loss_tokens=sum(len(e.targets) for batch in dataset.batches for e in batch),
     )  # fmt: skip

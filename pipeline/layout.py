@@ -9,6 +9,7 @@ PREPARED = Path("data/prepared")
 ARTIFACTS = Path("artifacts")
 METRICS = ARTIFACTS / "metrics"
 PREDICTIONS = ARTIFACTS / "predictions"
+RESULTS = ARTIFACTS / "results"
 
 
 def _in_stage() -> bool:

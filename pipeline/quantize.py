@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 from medllm.data.atomic import replaced_folder
 from medllm.model.folder import Lineage, read_lineage
 from pipeline.entry import entrypoint, wired
-from pipeline.layout import model_dir, target_dir
+from pipeline.layout import PREPARED, model_dir, target_dir
 from pipeline.record import flat, recorded
 
 
@@ -16,10 +16,10 @@ def main(cfg: DictConfig) -> None:
     wired(cfg, "node", "source", "target")
     node = cfg.quantize[cfg.node]
     with recorded(f"quantize/{cfg.target}") as metrics, replaced_folder(target_dir(cfg.target)) as folder:
-        result = call(node, model_dir(cfg.source), folder)
+        result = call(node, model_dir(cfg.source), PREPARED, folder)
         metrics |= flat(result)
         Lineage(
-            name=cfg.target, parent=cfg.source, step="quantize", method=cfg.node, params={"scheme": node.scheme},
+            name=cfg.target, parent=cfg.source, step="quantize", method=cfg.node, params={"scheme": result.scheme},
             template_sha256=read_lineage(model_dir(cfg.source)).template_sha256, notes={"fallbacks": list(result.fallbacks)},
         ).save(folder)  # fmt: skip
 

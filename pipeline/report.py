@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 
 from medllm.data.atomic import replaced_folder
 from pipeline.entry import entrypoint
-from pipeline.layout import ARTIFACTS, METRICS, PREDICTIONS, output_root
+from pipeline.layout import ARTIFACTS, METRICS, PREDICTIONS, RESULTS, output_root
 from pipeline.record import read_json, recorded
 
 STEPS = ("fetch_base", "finetune/teacher", "prune", "distill", "finetune/student")
@@ -18,8 +18,8 @@ def main(cfg: DictConfig) -> None:
     seconds = {path.relative_to(ARTIFACTS / "timings").with_suffix("").as_posix(): read_json(path)["seconds"] for path in timings}
     with recorded("report"), replaced_folder(output_root() / "report") as folder:
         call(
-            cfg.report, folder, compare=read_json(METRICS / "compare.json"), predictions=PREDICTIONS, stage_seconds=seconds,
-            prepared=read_json(METRICS / "prepare_data.json"), knowledge=read_json(METRICS / "build_graph.json"),
+            cfg.report, folder, compare=read_json(METRICS / "compare.json"), predictions=PREDICTIONS, results=RESULTS,
+            stage_seconds=seconds, prepared=read_json(METRICS / "prepare_data.json"), knowledge=read_json(METRICS / "build_graph.json"),
             sample=read_json(METRICS / "make_sample.json"), graph=ARTIFACTS / "graph",
             step_metrics={step: read_json(METRICS / f"{step}.json") for step in STEPS},
         )  # fmt: skip

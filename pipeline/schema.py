@@ -1,6 +1,6 @@
-"""Top level of the configuration and the table of its options (pipeline/options.py). No torch here: DVC imports it too."""
+"""Top level of the configuration and the table of its options (pipeline/options/). No torch here: DVC imports it too."""
 
-from dataclasses import is_dataclass
+from dataclasses import field, is_dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -8,28 +8,19 @@ from omegaconf import MISSING, OmegaConf
 from pydantic.dataclasses import dataclass
 
 from pipeline.conf_sha import conf_sha
-from pipeline.options import (
-    BenchmarkDecode,
-    ComparePaired,
-    Count,
-    DataAihub,
-    DistillLogits,
-    EvaluateProtocol,
-    FinetuneLora,
-    GraphDictionary,
-    ModelPretrained,
-    ModelTiny,
-    Natural,
-    PackageFolder,
-    PruneDepth,
-    PruneFfn,
-    PruneHeads,
-    QuantizeBnb,
-    QuantizeGguf,
-    ReportPage,
-    SampleFacts,
-    Text,
-)
+from pipeline.options import data, distill, finetune, judge, model, prune, quantize
+from pipeline.options.knobs import Count, Natural, Text
+
+
+@dataclass
+class Chain:
+    """The model that each step starts from."""
+
+    prune: Text = MISSING
+    distill: Text = MISSING
+    student: Text = MISSING
+    rescue: Text = MISSING
+    quantize: Text = MISSING
 
 
 @dataclass
@@ -40,6 +31,7 @@ class Config:
     seed: Natural = MISSING
     threads: Count = MISSING
     experiment_name: Text = MISSING
+    chain: Chain = field(default_factory=Chain)
     models: list[str] = MISSING
     sample: Any = MISSING
     data: Any = MISSING
@@ -48,6 +40,7 @@ class Config:
     finetune: dict[str, Any] = MISSING
     prune: Any = MISSING
     distill: Any = MISSING
+    rescue: Any = MISSING
     quantize: dict[str, Any] = MISSING
     evaluate: Any = MISSING
     benchmark: Any = MISSING
@@ -68,23 +61,26 @@ class Stage(Config):
 
 # (config group, schema name, class): conf/<group>/<option>.yaml starts its defaults list with <schema name>.
 OPTIONS: tuple[tuple[str, str, type], ...] = (
-    ("sample", "facts_schema", SampleFacts),
-    ("data", "aihub_schema", DataAihub),
-    ("graph", "dictionary_schema", GraphDictionary),
-    ("model", "tiny_schema", ModelTiny),
-    ("model", "pretrained_schema", ModelPretrained),
-    ("finetune", "lora_schema", FinetuneLora),
-    ("prune", "ffn_schema", PruneFfn),
-    ("prune", "heads_schema", PruneHeads),
-    ("prune", "depth_schema", PruneDepth),
-    ("distill", "logits_schema", DistillLogits),
-    ("quantize", "gguf_schema", QuantizeGguf),
-    ("quantize", "bnb_schema", QuantizeBnb),
-    ("evaluate", "protocol_schema", EvaluateProtocol),
-    ("benchmark", "decode_schema", BenchmarkDecode),
-    ("compare", "paired_schema", ComparePaired),
-    ("report", "page_schema", ReportPage),
-    ("package", "folder_schema", PackageFolder),
+    ("sample", "facts_schema", data.SampleFacts),
+    ("data", "aihub_schema", data.DataAihub),
+    ("graph", "dictionary_schema", data.GraphDictionary),
+    ("model", "tiny_schema", model.ModelTiny),
+    ("model", "pretrained_schema", model.ModelPretrained),
+    ("finetune", "lora_schema", finetune.FinetuneLora),
+    ("prune", "width_schema", prune.PruneWidth),
+    ("prune", "depth_schema", prune.PruneDepth),
+    ("prune", "combined_schema", prune.PruneCombined),
+    ("distill", "logits_schema", distill.DistillLogits),
+    ("quantize", "gguf_schema", quantize.QuantizeGguf),
+    ("quantize", "gguf_mixed_schema", quantize.QuantizeGgufMixed),
+    ("quantize", "gguf_gptq_schema", quantize.QuantizeGgufGptq),
+    ("quantize", "optimum_gptq_schema", quantize.QuantizeOptimumGptq),
+    ("quantize", "bnb_schema", quantize.QuantizeBnb),
+    ("evaluate", "protocol_schema", judge.EvaluateProtocol),
+    ("benchmark", "decode_schema", judge.BenchmarkDecode),
+    ("compare", "paired_schema", judge.ComparePaired),
+    ("report", "page_schema", judge.ReportPage),
+    ("package", "folder_schema", judge.PackageFolder),
 )
 BY_TARGET = {schema._target_: schema for _, _, schema in OPTIONS}
 

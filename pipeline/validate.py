@@ -40,13 +40,23 @@ def _typed(schema: type, node: DictConfig, where: str) -> DictConfig:
 def _option(node: Any, where: str, *, replaced: bool) -> DictConfig:
     target = node.get("_target_") if isinstance(node, DictConfig) else None
     if target not in BY_TARGET:
-        raise UserError(f"config error: {where}._target_={target!r} names no option of pipeline/options.py; {_REPAIR}")
+        raise UserError(f"config error: {where}._target_={target!r} names no option of pipeline/options; {_REPAIR}")
     schema = BY_TARGET[target]
     if replaced:
         group = where.partition(".")[0]
         others = {key for name, _, other in OPTIONS if name == group for key in other.__dataclass_fields__}
         node = OmegaConf.masked_copy(node, [key for key in node if key in schema.__dataclass_fields__ or key not in others])
     return _typed(schema, node, where)
+
+
+def _distillation(node: Any, where: str, *, replaced: bool) -> DictConfig:
+    """Its student is the name of a model, or an option of conf/model."""
+    typed = _option(node, where, replaced=replaced)
+    if isinstance(typed.student, DictConfig):
+        typed.student = _option(typed.student, f"{where}.student", replaced=False)
+    elif not isinstance(typed.student, str) or not typed.student:
+        raise UserError(f"config error: {where}.student={typed.student!r} is neither a model nor an option of conf/model; {_REPAIR}")
+    return typed
 
 
 def validate(cfg: DictConfig, *, replaced_groups: Collection[str] = ()) -> DictConfig:
@@ -60,6 +70,10 @@ def validate(cfg: DictConfig, *, replaced_groups: Collection[str] = ()) -> DictC
         if group in ("finetune", "quantize"):
             for name in top[group]:
                 top[group][name] = _option(top[group][name], f"{group}.{name}", replaced=f"{group}.{name}" in replaced_groups)
+        elif group == "distill":
+            for name in ("distill", "rescue"):
+                if name in top:
+                    top[name] = _distillation(top[name], name, replaced=name in replaced_groups)
         else:
             top[group] = _option(top[group], group, replaced=group in replaced_groups)
     OmegaConf.set_struct(top, True)

@@ -3,13 +3,14 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from medllm.data.knowledge import Knowledge
     from medllm.graph.store import Graph
+    from medllm.quantize import QuantizeResult
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -107,13 +108,23 @@ def make_neox(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Path) ->
 
 
 @pytest.fixture(scope="session")
-def tiny_gguf(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> dict[str, Path]:
-    """GGUF folders of `tiny_folder` by scheme: f16, q8_0, q4_0. Read-only."""
+def plain_gguf() -> Callable[..., "QuantizeResult"]:
+    """Writes a GGUF without calibration: `plain_gguf(source, target, "q8_0", head_scheme="f16")`, one scheme unless told."""
     from medllm.quantize.gguf import quantize_gguf
 
+    def write(source: Path, target: Path, scheme: str, **knobs: Any) -> "QuantizeResult":
+        plain = {"sensitive_scheme": scheme, "head_scheme": scheme, "importance": "none", "batch_rows": 8, "max_tokens": 128}
+        return quantize_gguf(source, Path("unused"), target, scheme=scheme, **{**plain, **knobs})  # type: ignore[arg-type]
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny_gguf(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, plain_gguf: Callable[..., object]) -> dict[str, Path]:
+    """GGUF folders of `tiny_folder` by scheme: f16, q8_0, q4_0. Read-only."""
     root = tmp_path_factory.mktemp("gguf")
     for scheme, head in (("f16", "f16"), ("q8_0", "q8_0"), ("q4_0", "q8_0")):
-        quantize_gguf(tiny_folder, root / scheme, scheme=scheme, head_scheme=head)
+        plain_gguf(tiny_folder, root / scheme, scheme, head_scheme=head)
     return {path.name: path for path in sorted(root.iterdir())}
 
 

@@ -16,6 +16,12 @@ def _status_bytes(key: str) -> int | None:
     return None
 
 
+def rss_parts() -> dict[str, int]:
+    """Resident set now, private pages and pages of mapped files apart; the parts are left out where the system does not tell them."""
+    found = {"rss_anon_bytes": _status_bytes("RssAnon"), "rss_file_bytes": _status_bytes("RssFile")}
+    return {"rss_bytes": rss_bytes(), **{key: value for key, value in found.items() if value is not None}}
+
+
 def rss_bytes() -> int:
     """Resident set size now, memory-mapped weight pages included."""
     found = _status_bytes("VmRSS")

@@ -1,6 +1,6 @@
 """Measure all models in turns: fresh workers, kept alive, one sample each per round, order rotated."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +53,7 @@ def run_benchmark(
     ids = usable_ids(models.values())
     timed: list[Samples] = []
     with ExitStack() as stack:
-        workers = _start(rows, threads=threads, stack=stack)
+        workers = start_workers({name: _command(row, threads=threads) for name, row in rows.items()}, threads=threads, stack=stack)
         for number in range(-warmup_rounds, rounds):
             prompt = random_prompt(ids, length=prompt_tokens, seed=f"{seed}:{number}")
             timed.append(_round(workers, number, prompt=prompt, answer_tokens=answer_tokens))
@@ -77,13 +77,14 @@ def _check(models: Mapping[str, Path], *, baselines: tuple[str, str], least: Map
             raise UserError(f"benchmark.{key}: {value} is too small; use at least {lowest}")
 
 
-def _start(rows: Mapping[str, _Row], *, threads: int, stack: ExitStack) -> dict[str, Worker]:
+def _command(row: _Row, *, threads: int) -> list[str]:
+    return worker_command(row.folder, threads=threads, dtype=row.dtype)
+
+
+def start_workers(commands: Mapping[str, Sequence[str]], *, threads: int, stack: ExitStack) -> dict[str, Worker]:
     """Workers import side by side (seconds each), then load one after the other, so that no load time is disturbed."""
     environment = worker_environment(threads=threads)
-    workers = {}
-    for name, row in rows.items():
-        worker = Worker(name, worker_command(row.folder, threads=threads, dtype=row.dtype), environment=environment)
-        workers[name] = stack.enter_context(worker)
+    workers = {name: stack.enter_context(Worker(name, command, environment=environment)) for name, command in commands.items()}
     for worker in workers.values():
         worker.wait_imported()
     for worker in workers.values():
@@ -92,10 +93,14 @@ def _start(rows: Mapping[str, _Row], *, threads: int, stack: ExitStack) -> dict[
 
 
 def _round(workers: Mapping[str, Worker], number: int, *, prompt: list[int], answer_tokens: int) -> Samples:
-    """Ask every worker once; the order is rotated, so that no model always follows the same one."""
-    names = list(workers)
-    shift = number % len(names)
-    return {name: workers[name].ask(prompt=prompt, answer_tokens=answer_tokens) for name in names[shift:] + names[:shift]}
+    return {name: workers[name].ask(prompt=prompt, answer_tokens=answer_tokens) for name in in_turn(workers, number)}
+
+
+def in_turn(names: Iterable[str], number: int) -> list[str]:
+    """The order of round `number`: rotated, so that no model always comes first."""
+    ordered = list(names)
+    shift = number % len(ordered)
+    return ordered[shift:] + ordered[:shift]
 
 
 def _static(folder: Path, loaded: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,9 +25,9 @@ def summarise(
             "prefill_tokens_per_s": _percentile(prompt_tokens / ttft, 50),
             "answer_ms_p50": _percentile(answer_ms, 50),
             "answer_ms_p95": _percentile(answer_ms, 95),
-            **_spread("decode_tokens_per_s", rate),
-            **_spread("decode_ratio_to_a", rate / rate_a),
-            **_spread("decode_ratio_to_b", rate / rate_b),
+            **spread("decode_tokens_per_s", rate),
+            **spread("decode_ratio_to_a", rate / rate_a),
+            **spread("decode_ratio_to_b", rate / rate_b),
         }
     return result
 
@@ -40,5 +40,6 @@ def _percentile(values: Column, percent: float) -> float:
     return float(np.percentile(values, percent))
 
 
-def _spread(key: str, values: Column) -> dict[str, float]:
+def spread(key: str, values: Column) -> dict[str, float]:
+    """Median under `key`, 10th and 90th percentile under `key`_low and `key`_high."""
     return {key: _percentile(values, 50), f"{key}_low": _percentile(values, 10), f"{key}_high": _percentile(values, 90)}

@@ -1,6 +1,7 @@
 """Count parameters and weight bytes from file headers; no weight is loaded and no torch imported."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,14 +29,21 @@ _ITEM_BYTES = {
 }
 _CAST_BYTES = {"bf16": 2, "fp32": 4}
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
+_EMBEDDINGS = ("embed_in.weight", "embed_tokens.weight", "wte.weight", "token_embd.weight")
+_OUTPUTS = ("lm_head.weight", "embed_out.weight", "output.weight")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """`parameters` by logical shape; `resident_bytes` is what the tensors take in memory when the model runs in its dtype."""
+    """`parameters` by logical shape; `resident_bytes` is what the tensors take in memory when the model runs in its dtype.
+
+    `bytes_per_token` of them are read for each generated token: all but the input embedding, of which one row is read. A matrix that
+    serves both ends is read as the output.
+    """
 
     parameters: int
     resident_bytes: int
+    bytes_per_token: int
 
 
 def read_weights(folder: Path, *, dtype: str | None) -> Weights:
@@ -53,25 +61,36 @@ def _gguf_weights(path: Path) -> Weights:
     from gguf import GGUFReader
 
     tensors = GGUFReader(path).tensors
+    sizes = {tensor.name: int(tensor.n_bytes) for tensor in tensors}
     return Weights(
         parameters=sum(int(tensor.n_elements) for tensor in tensors if not tensor.name.startswith(_GGUF_TABLES)),
-        resident_bytes=sum(int(tensor.n_bytes) for tensor in tensors),
+        resident_bytes=sum(sizes.values()),
+        bytes_per_token=_read(sizes),
     )
+
+
+def _read(sizes: Mapping[str, int]) -> int:
+    tied = not any(name.endswith(_OUTPUTS) for name in sizes)
+    return sum(size for name, size in sizes.items() if tied or not name.endswith(_EMBEDDINGS))
 
 
 def _safetensors_weights(files: list[Path], *, cast_bytes: int | None) -> Weights:
     from safetensors import safe_open
 
     shapes: dict[str, int] = {}
-    resident = 0
+    sizes: dict[str, int] = {}
     for path in files:
         with safe_open(path, framework="np") as tensors:
             for name in tensors.keys():  # noqa: SIM118 (not a dict)
                 view = tensors.get_slice(name)
                 kind = view.get_dtype()
                 shapes[name] = math.prod(view.get_shape())
-                resident += shapes[name] * (cast_bytes if cast_bytes and kind in _FLOATS else _ITEM_BYTES[kind])
+                sizes[name] = shapes[name] * (cast_bytes if cast_bytes and kind in _FLOATS else _ITEM_BYTES[kind])
     # A 4-bit weight is a column of bytes, two parameters each; its quant_state tensor tells it from an ordinary one.
     packed = {name.partition(_QUANT_STATE_PART)[0] for name in shapes if _QUANT_STATE_PART in name}
     weights = {name: size for name, size in shapes.items() if not name.endswith(_QUANT_STATE) and _QUANT_STATE_PART not in name}
-    return Weights(parameters=sum(size * (2 if name in packed else 1) for name, size in weights.items()), resident_bytes=resident)
+    return Weights(
+        parameters=sum(size * (2 if name in packed else 1) for name, size in weights.items()),
+        resident_bytes=sum(sizes.values()),
+        bytes_per_token=_read(sizes),
+    )

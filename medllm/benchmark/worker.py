@@ -2,7 +2,8 @@
 
 First line out: the engine is imported. Then a reply to each line in:
 {"load": true}: memory and load time (memory after one token, so that the weights are in);
-{"prompt": [ids], "answer_tokens": n}: one sample; {"finish": true}: peak memory.
+{"prompt": [ids], "answer_tokens": n}: one sample, the first token alone where n is 1; {"memory": true}: resident set now;
+{"finish": true}: peak memory.
 End of input ends the worker, so that it cannot outlive a killed parent.
 """
 
@@ -16,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from medllm.benchmark.memory import peak_rss_bytes, rss_bytes
+from medllm.benchmark.memory import peak_rss_bytes, rss_bytes, rss_parts
 
 if TYPE_CHECKING:
     from medllm.engines.protocol import Engine
@@ -31,8 +32,11 @@ def measure(engine: "Engine", prompt: Sequence[int], *, answer_tokens: int) -> d
 
     The end token is not obeyed, so that every model of a round does the same work, also one that would end its answer at once. The
     decode rate is that of the tokens after the first. The first token is the median of three, for on a tiny model one hiccup outlasts a
-    whole answer. RuntimeError when the long answer took no longer than the short one, several times over.
+    whole answer; an answer of one token is timed once, for it alone is asked for where prompts are long. RuntimeError when the long
+    answer took no longer than the short one, several times over.
     """
+    if answer_tokens == 1:
+        return {"ttft_s": _seconds(engine, prompt, tokens=1)}
     for _ in range(_TRIES):
         ttft_s = statistics.median(_seconds(engine, prompt, tokens=1) for _ in range(_FIRST_TOKENS))
         answer_s = _seconds(engine, prompt, tokens=answer_tokens)
@@ -101,6 +105,8 @@ def serve(open_it: "Callable[[], Engine]", import_it: Callable[[], None], *, com
             command = json.loads(line)
             if command.get("finish"):
                 reply({"peak_rss_bytes": peak_rss_bytes()})
+            elif command.get("memory"):
+                reply(rss_parts())
             else:
                 reply(measure(engine, command["prompt"], answer_tokens=command["answer_tokens"]))
     finally:

@@ -86,12 +86,23 @@ def judge_targets(
     found = {
         "size_int8": _size_int8(rows, a=a, b=b, disqualified=disqualified),
         **_machine_targets(best, a=a, b=b),
-        **_accuracy_targets(best, a=a, b=b, num_resamples=num_resamples, seed=seed),
+        **(_no_quality() if _random_weights(rows) else _accuracy_targets(best, a=a, b=b, num_resamples=num_resamples, seed=seed)),
     }
     for name, (op, unit, note) in _NOT_MEASURED.items():
         found[name] = Target(value=None, op=op, unit=unit, note=note)
     _check_goals(goals, found)
     return {name: found[name].as_dict(goal=goals.get(name)) for name in TARGETS}
+
+
+def _random_weights(rows: Mapping[str, Row]) -> bool:
+    """Whether the chain began as the shape of a model alone (`model.weights=random`)."""
+    return any(row.lineage.notes.get("random_weights") for row in rows.values())
+
+
+def _no_quality() -> dict[str, Target]:
+    note = "무작위 가중치로 크기와 속도만 잰 실행이므로 품질은 말하지 않습니다."
+    units = {"sample_accuracy_answer": "share", "sample_accuracy_vs_teacher": "points", "medical_accuracy": "share"}
+    return {name: Target(value=None, op=">=", unit=unit, note=note) for name, unit in units.items()}
 
 
 def _check_goals(goals: Mapping[str, float], found: Mapping[str, Target]) -> None:

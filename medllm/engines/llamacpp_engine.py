@@ -17,6 +17,7 @@ from medllm.model.folder import GGUF_FILE
 if TYPE_CHECKING:
     from medllm.engines.llamacpp_logprobs import LogprobReader
 
+CONTEXT = 1024  # tokens that a slot reserves its KV cache for
 _QUIET = -1  # nothing of llama.cpp on stdout or stderr
 _BATCH = 256  # prompt tokens evaluated at once: larger gains nothing on CPU and costs buffers
 _HTTP_THREADS = 2
@@ -81,7 +82,7 @@ class LlamaCppEngine:
 
     name = "llama.cpp"
 
-    def __init__(self, folder: Path, *, threads: int, context: int = 1024, slots: int = 1) -> None:
+    def __init__(self, folder: Path, *, threads: int, context: int = CONTEXT, slots: int = 1) -> None:
         """`context` tokens for each of `slots` prompts answered at once (capped at the model's own length).
 
         One slot is the default because results are then the same bytes on every run: with more, which prompts share a

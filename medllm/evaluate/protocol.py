@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from medllm.data.answers import TermScorer, squeeze
 from medllm.data.examples import open_book_only, question_text
 from medllm.data.prompts import Prompts, Turn
 from medllm.data.records import FREE_PREFIX, Record, read_records
 from medllm.engines import Engine, open_engine
 from medllm.errors import UserError
-from medllm.evaluate.answers import TermScorer, squeeze
 from medllm.evaluate.choice import chance, choose, majority, shuffled
 from medllm.statistics import wilson_interval
 

@@ -1,86 +1,114 @@
-"""A base from a local Hugging Face folder, or from the hub at a pinned revision."""
+"""A base from a local Hugging Face folder, or from the hub at a pinned revision; or its exact shape with random weights."""
 
 import json
+import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from medllm.data.prompts import Prompts, Template
 from medllm.errors import UserError
-from medllm.model.folder import Lineage
+from medllm.model.folder import Lineage, read_lineage
+from medllm.model.random_weights import Shape, check_tokens, write_random
 from medllm.model.result import FetchResult
+from medllm.model.tokenizer import tokenizer_texts, train_tokenizer
 
-_WANTED = ("*.json", "*.safetensors", "*.jinja", "tokenizer*")
+log = logging.getLogger(__name__)
+_WEIGHTS = "model*.safetensors"
+_WANTED = ("*.json", _WEIGHTS, "*.jinja", "tokenizer*")
+_OLD_WEIGHTS = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
+_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack")
+
+
+def fetch_pretrained(
+    prepared: Path, target: Path, *, source: str, revision: str | None, licence: str, weights: Literal["pretrained", "random"],
+    context_length: int, shape: Shape | None, prompt: Template, seed: int, checkpoints: Path, on_log: Any = None,
+) -> FetchResult:  # fmt: skip
+    """Make a model folder out of `source`, a folder on this machine or a hub repository.
+
+    `weights="random"` takes nothing from `source`: random weights in `shape`, and a tokenizer trained on `prepared`. UserError: a folder
+    that is not whole, weights that only a pickle holds, a tokenizer or config of another model, a hub that cannot be reached.
+    """
+    del checkpoints, on_log
+    if weights == "random":
+        return _random(prepared, target, source=source, licence=licence, shape=shape, prompt=prompt, seed=seed)
+    folder, commit = (Path(source), revision or "local") if Path(source).is_dir() else _download(source, revision)
+    hashes = _copy_whole(folder, target)
+    prompt.save(target)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    check_tokens(Prompts.load(target), rows=int(config["vocab_size"]), where=folder)
+    if config.get("max_position_embeddings", context_length) < context_length:
+        longest = config["max_position_embeddings"]
+        raise UserError(f"{folder}: the base takes {longest} tokens, model.context_length={context_length}; set it to {longest} or less")
+    from medllm.model.skeleton import check_weights
+
+    parameters = check_weights(target)
+    Lineage(
+        name=target.name, parent=None, step="fetch_base", method="fetch_pretrained", template_sha256=prompt.sha256,
+        params={"source": source, "revision": commit, "licence": licence}, notes={"converted_from_sha256": hashes} if hashes else {},
+    ).save(target)  # fmt: skip
+    return FetchResult(parameters=parameters, vocab_size=int(config["vocab_size"]), revision=commit, training=None)
+
+
+def _random(prepared: Path, target: Path, *, source: str, licence: str, shape: Shape | None, prompt: Template, seed: int) -> FetchResult:
+    if shape is None:
+        raise UserError("model.weights=random needs model.shape; take a preset of conf/model that has one, or weights=pretrained")
+    train_tokenizer(tokenizer_texts(prepared, prompt), vocab_size=shape.vocab_size, template=prompt, folder=target)
+    parameters = write_random(target, shape=shape, tokenizer_from=target, seed=seed)
+    lineage = read_lineage(target)
+    replace(lineage, params={**lineage.params, "shape_of": source, "licence": licence}).save(target)
+    log.warning("model.weights=random: size, speed and memory of %s can be measured; its answers mean nothing", source)
+    return FetchResult(parameters=parameters, vocab_size=shape.vocab_size, revision="random", training=None)
 
 
 def _download(repo: str, revision: str | None) -> tuple[Path, str]:
-    """Snapshot folder in the hub's cache, and the commit it is at."""
+    """Snapshot folder in the hub's cache, and the commit it is at; pickled weights only where there are no others."""
     from huggingface_hub import errors, snapshot_download
 
     try:
         folder = Path(snapshot_download(repo, revision=revision, allow_patterns=list(_WANTED)))
+        if not list(folder.glob(_WEIGHTS)):
+            folder = Path(snapshot_download(repo, revision=folder.name, allow_patterns=list(_OLD_WEIGHTS)))
     except errors.HFValidationError as error:
         raise UserError(f"model.source={repo!r}: neither a folder on this machine nor a hub name (owner/name); check the path") from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         raise UserError(f"model.source={repo!r} at revision {revision!r}: not on the hub; check both") from error
     except (errors.LocalEntryNotFoundError, errors.HfHubHTTPError, OSError) as error:
         raise UserError(f"model.source={repo!r}: no local folder, and the hub cannot be reached; download it or give a folder") from error
+    if revision != folder.name:
+        log.warning("%s is at %s now; pin it: model.revision=%s", repo, folder.name, folder.name)
     return folder, folder.name
+
+
+def _copy_whole(source: Path, target: Path) -> dict[str, str]:
+    """Link or convert the weights, copy the rest; sha256 of converted files. UserError when something is missing."""
+    for name in ("config.json", "tokenizer.json"):
+        if not (source / name).is_file():
+            raise UserError(f"{source}: no {name}; a base needs config.json, tokenizer.json and {_WEIGHTS} in one folder")
+    converted = not list(source.glob(_WEIGHTS))
+    if converted and not list(source.glob(_OLD_WEIGHTS[0])):
+        pickles = sorted(path.name for path in source.iterdir() if path.suffix in _PICKLES)
+        found = f"{pickles[0]} is a pickle of another kind and is not loaded" if pickles else "nor pytorch_model*.bin"
+        raise UserError(f"{source}: no {_WEIGHTS}, {found}; convert the checkpoint to safetensors first")
+    _link(source, target)
+    if not converted:
+        return {}
+    from transformers import AutoConfig
+
+    from medllm.model.bin_checkpoint import convert_bin
+
+    return convert_bin(source, target, tied=bool(AutoConfig.from_pretrained(source).tie_word_embeddings))
 
 
 def _link(source: Path, target: Path) -> None:
     """Symlink what is large, copy what is small: a base that lies in a cache is not stored twice."""
     target.mkdir(parents=True, exist_ok=True)
-    for path in sorted(p for pattern in _WANTED for p in source.glob(pattern)):
+    for path in sorted({p for pattern in _WANTED for p in source.glob(pattern) if p.is_file()}):
         destination = target / path.name
-        if destination.exists():
+        if destination.exists() or path.name.startswith("pytorch_model"):
             continue
         if path.suffix == ".safetensors":
             destination.symlink_to(path.resolve())
         else:
             shutil.copyfile(path, destination)
-
-
-def fetch_pretrained(
-    prepared: Path, target: Path, *, source: str, revision: str | None, licence: str, prompt: Template, seed: int, checkpoints: Path,
-    on_log: Any = None,
-) -> FetchResult:  # fmt: skip
-    """Make a model folder out of `source`, a folder on this machine or a hub repository; `prepared`, `seed` and `checkpoints` are not used.
-
-    UserError: no config.json, no tokenizer.json, no safetensors weights (pickled checkpoints are not loaded), hub not reachable.
-    """
-    del prepared, seed, checkpoints, on_log
-    folder, commit = (Path(source), revision or "local") if Path(source).is_dir() else _download(source, revision)
-    for name in ("config.json", "tokenizer.json"):
-        if not (folder / name).is_file():
-            raise UserError(f"{folder}: no {name}; a base needs config.json, tokenizer.json and *.safetensors in one folder")
-    if not list(folder.glob("*.safetensors")):
-        raise UserError(f"{folder}: no *.safetensors; convert the checkpoint first (pickled weights are not loaded)")
-    _link(folder, target)
-    prompt.save(target)
-    prompts = Prompts.load(target)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    tokens = prompts.tokenizer.get_vocab_size()
-    if tokens > config["vocab_size"]:
-        raise UserError(
-            f"{folder}: the tokenizer has {tokens} tokens, the embedding only {config['vocab_size']}; give the tokenizer of this model"
-        )
-    Lineage(
-        name=target.name, parent=None, step="fetch_base", method="fetch_pretrained", template_sha256=prompt.sha256,
-        params={"source": source, "revision": commit, "licence": licence},
-    ).save(target)  # fmt: skip
-    return FetchResult(parameters=_parameters(target), vocab_size=int(config["vocab_size"]), revision=commit, training=None)
-
-
-def _parameters(folder: Path) -> int:
-    from safetensors import safe_open
-
-    total = 0
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="numpy") as tensors:
-            for name in tensors.keys():  # noqa: SIM118
-                size = 1
-                for extent in tensors.get_slice(name).get_shape():
-                    size *= extent
-                total += size
-    return total

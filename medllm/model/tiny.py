@@ -1,57 +1,23 @@
-"""The embedded base: a small GPT-NeoX and its byte-level BPE tokenizer, trained on the running text of the prepared data."""
+"""The embedded base: a small GPT-NeoX, trained on the running text of the prepared data with a tokenizer of its own."""
 
 import math
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from medllm.data.examples import Example, chat_example, open_book_only
+from medllm.data.examples import Example, chat_example
 from medllm.data.prompts import Prompts, Template
 from medllm.data.records import Record, read_records
 from medllm.errors import UserError
 from medllm.model.folder import Lineage, save_model, sha256_of
 from medllm.model.induction import plant_induction as plant
 from medllm.model.result import FetchResult
+from medllm.model.tokenizer import PAD, tokenizer_texts, train_tokenizer
 from medllm.training import LogFunction, Schedule, train
-
-PAD = "<|pad|>"
-
-
-def train_tokenizer(texts: Iterator[str], *, vocab_size: int, template: Template, folder: Path) -> None:
-    """Byte-level BPE with the GPT-2 split, no normalizer, no prefix space: exactly what llama.cpp's `gpt-2` pre-type does."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size, special_tokens=[template.eos_token, PAD], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )  # fmt: skip
-    tokenizer.train_from_iterator(texts, trainer)
-    tokenizer_class: Any = PreTrainedTokenizerFast
-    fast = tokenizer_class(
-        tokenizer_object=tokenizer, bos_token=template.eos_token, eos_token=template.eos_token, pad_token=PAD, unk_token=template.eos_token
-    )
-    fast.chat_template = template.chat_template()
-    folder.mkdir(parents=True, exist_ok=True)
-    fast.save_pretrained(folder)
-    template.save(folder)
-
-
-def _texts(prepared: Path, template: Template) -> Iterator[str]:
-    """Running text, and the training questions in their template, so that the tokenizer spends few tokens on either."""
-    for record in read_records(prepared / "corpus.jsonl"):
-        yield record.text or f"{record.question} {record.answer}"
-    for record in read_records(prepared / "train.jsonl"):
-        if not open_book_only(record):  # invented words are for copying, not for the vocabulary
-            turns = record.messages or (("user", record.question), ("assistant", record.answer))
-            yield "".join(template.question.replace("{question}", text) if role == "user" else text for role, text in turns)
 
 
 def documents(records: Sequence[Record], *, statement_repeats: int, rng: random.Random) -> list[str]:
@@ -113,7 +79,7 @@ def train_tiny(
     if hidden_size % num_heads:
         raise UserError(f"model.hidden_size={hidden_size} is not a multiple of model.num_heads={num_heads}; change conf/model/tiny.yaml")
     set_seed(seed)
-    train_tokenizer(_texts(prepared, prompt), vocab_size=vocab_size, template=prompt, folder=target)
+    train_tokenizer(tokenizer_texts(prepared, prompt), vocab_size=vocab_size, template=prompt, folder=target)
     prompts = Prompts.load(target)
     config = GPTNeoXConfig(
         vocab_size=vocab_size, hidden_size=hidden_size, num_hidden_layers=num_layers, num_attention_heads=num_heads,

@@ -1,49 +1,91 @@
-"""Depth pruning: whole layers go, those that change the residual stream least (ShortGPT, Men et al. 2024, arXiv 2403.03853)."""
+"""Depth pruning: whole layers go, those whose output points where their input did."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 
-from medllm.model.architecture import architecture_of, layers_of
-from medllm.model.folder import Lineage, load_model, read_lineage, save_model, sha256_of
-from medllm.prune.plan import PruneResult, calibrate, calibration_batches, check_ratio, nearest, save_map
+from medllm.calibration import Batch, forward, hooked, on_device, over_batches
+from medllm.model.architecture import layers_of, shape_of
+from medllm.prune.cut import cut, whole
+from medllm.prune.plan import PruneResult, finish, start
+from medllm.prune.refit import refit
+from medllm.prune.shapes import meeting
+
+Metric = Literal["block_influence", "angular_distance"]
+
+
+@torch.inference_mode()
+def distances(model: PreTrainedModel, batches: Sequence[Batch], *, metric: Metric, span: int) -> Tensor:
+    """[layers - span + 1]: mean distance over all tokens between the input of a layer and the output of the one `span - 1` after it.
+
+    Block influence is 1 - cosine (ShortGPT, Men et al. 2024, arXiv 2403.03853), angular distance arccos(cosine) / pi (Gromov et al. 2024,
+    arXiv 2403.17887).
+    """
+    layers = list(layers_of(model))
+    states: list[Tensor] = []
+    mask = torch.zeros(0)
+    tokens = 0
+
+    def keep(index: int, inputs: Tensor, output: Tensor) -> None:
+        if index == 0:
+            states.append(inputs[mask].float())
+        states.append(output[mask].float())
+
+    with on_device(model) as device, hooked(layers, keep):
+        total = torch.zeros(len(layers) - span + 1, device=device)
+
+        def step(part: Batch, number: int) -> None:
+            nonlocal mask, tokens
+            states.clear()  # what an earlier try left
+            mask = part["attention_mask"].bool()
+            forward(model, part)
+            cosines = [torch.cosine_similarity(a, b, dim=-1).clamp(-1, 1) for a, b in zip(states, states[span:], strict=False)]
+            far = [1 - cosine if metric == "block_influence" else cosine.arccos() / torch.pi for cosine in cosines]
+            total.add_(torch.stack([distance.sum() for distance in far]))
+            tokens += int(mask.sum())
+
+        over_batches(batches, device, step)
+    return (total / tokens).cpu()
+
+
+def layers_to_keep(model: PreTrainedModel, batches: Sequence[Batch], *, keep: int, metric: Metric, iterative: bool) -> list[int]:
+    """Indices of the layers that stay, in order: see prune_depth."""
+    layers = list(range(len(layers_of(model))))
+    if not iterative:
+        span = len(layers) - keep if metric == "angular_distance" else 1
+        far = distances(model, batches, metric=metric, span=span)
+        if metric == "angular_distance":
+            first = int(far.argmin())
+            return [*layers[:first], *layers[first + span :]]
+        return sorted(torch.sort(far, descending=True, stable=True).indices[:keep].tolist())
+    source = shape_of(model)
+    while len(layers) > keep:
+        del layers[int(distances(cut(model, whole(source, layers)), batches, metric=metric, span=1).argmin())]
+    return layers
 
 
 def prune_depth(
-    source: Path, prepared: Path, target: Path, *, ratio: float, tolerance: float, batch_rows: int, max_tokens: int
-) -> PruneResult:
-    """Remove the layers of least block influence, 1 - mean cosine(input, output), until `ratio` of all parameters is gone."""
-    model = load_model(source)
-    layers = layers_of(model)
-    before = model.num_parameters()
-    per_layer = sum(p.numel() for p in layers[0].parameters())
-    reachable = {count: (len(layers) - count) * per_layer for count in range(1, len(layers))}
-    keep_count = nearest(reachable, parameters=before, ratio=ratio, tolerance=tolerance, what="whole layers")
-    influence = torch.zeros(len(layers))
+    source: Path, prepared: Path, target: Path, *, ratio: float, tolerance: float, metric: Metric, iterative: bool, ridge: float | None,
+    sample_tokens: int, batch_rows: int, max_tokens: int,
+) -> PruneResult:  # fmt: skip
+    """Remove whole layers until `ratio` of all parameters is gone.
 
-    def see(index: int, inputs: Tensor, output: Tensor, /) -> None:
-        influence[index] += (1 - torch.cosine_similarity(inputs.float(), output.float(), dim=-1)).sum()
-
-    batches = calibration_batches(prepared, source, batch_rows=batch_rows, max_tokens=max_tokens)
-    tokens = calibrate(model, batches, list(layers), see)
-    keep = torch.topk(influence, keep_count).indices.sort().values.tolist()
-    parent_name, _, attribute = architecture_of(model).layers.rpartition(".")
-    kept_layers = nn.ModuleList([layers[i] for i in keep])
-    setattr(model.get_submodule(parent_name), attribute, kept_layers)
-    model.config.num_hidden_layers = keep_count
-    if getattr(model.config, "layer_types", None):  # qwen3 says of every layer how it attends
-        model.config.layer_types = [model.config.layer_types[i] for i in keep]
-    achieved = check_ratio(model, before=before, ratio=ratio, tolerance=tolerance)
-    lineage = Lineage(
-        name=target.name, parent=source.name, step="prune", method="prune_depth", template_sha256=read_lineage(source).template_sha256,
-        data_sha256=sha256_of(prepared / "calibration.jsonl"),
-        params={"ratio": ratio, "num_layers": keep_count}, notes={"ratio_achieved": round(achieved, 6)},
-    )  # fmt: skip
-    save_model(model, target, tokenizer_from=source, lineage=lineage)
-    save_map(target, {"layers": keep})
-    return PruneResult(
-        parameters_before=before, parameters=model.num_parameters(), ratio=achieved, hidden_size=model.config.hidden_size,
-        num_heads=model.config.num_attention_heads, num_layers=keep_count, ffn_size=model.config.intermediate_size,
-        calibration_tokens=tokens,
+    With block_influence those that change the residual stream least; with angular_distance the block of consecutive layers that does. If
+    `iterative`, one layer at a time, measured again on what is left: a pass over the calibration set for each. What stays is fitted on
+    about `sample_tokens` calibration tokens (see refit).
+    """
+    begun = start(source, prepared, batch_rows=batch_rows, max_tokens=max_tokens, sample_tokens=sample_tokens)
+    sizes = begun.sizes
+    shapes = sizes.shapes(axes=[], round_to=1, layers=range(1, sizes.source.layers))
+    shape = meeting(sizes, shapes, ratio=ratio, tolerance=tolerance, budget="parameters", what="whole layers")[0]
+    kept = whole(sizes.source, layers_to_keep(begun.model, begun.batches, keep=shape.layers, metric=metric, iterative=iterative))
+    smaller = cut(begun.model, kept)
+    losses = refit(begun.model, smaller, kept, begun.sample, ridge=ridge)
+    return finish(
+        begun, smaller, kept, source=source, prepared=prepared, target=target, method="prune_depth", ratio=ratio, tolerance=tolerance,
+        budget="parameters", losses=losses, params={"metric": metric, "iterative": iterative, "ridge": ridge},
     )  # fmt: skip

@@ -1,7 +1,6 @@
-"""What every pruning method shares: the calibration pass, the size arithmetic and the result."""
+"""What every pruning method shares: the calibration set at its start, and its end."""
 
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,97 +8,87 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from medllm.batches import collate, compute_device
-from medllm.data.examples import qa_examples
-from medllm.data.prompts import Prompts
-from medllm.data.records import read_records
+from medllm.calibration import Batch, calibration_batches, packed
 from medllm.errors import UserError
-
-PRUNE_MAP_FILE = "prune_map.json"
+from medllm.model.architecture import heads_of_groups, shape_of
+from medllm.model.folder import Lineage, load_model, read_lineage, save_model, sha256_of
+from medllm.prune.cut import Kept, save_map
+from medllm.prune.shapes import BF16_BYTES, Budget, Sizes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneResult:
-    """Parameters before and after (embeddings included), and the shape that is left."""
+    """Before and after: parameters (embeddings included), bytes in bf16, bytes read per generated token, the answers' cross-entropy in nats
+    a token on the calibration sample; and the shape that is left."""  # fmt: skip
 
     parameters_before: int
     parameters: int
     ratio: float
+    weight_bytes_before: int
+    weight_bytes: int
+    decode_bytes_before: int
+    decode_bytes: int
+    num_layers: int
     hidden_size: int
     num_heads: int
-    num_layers: int
+    num_kv_heads: int
     ffn_size: int
     calibration_tokens: int
+    calibration_loss_before: float
+    calibration_loss: float
 
 
-def calibration_batches(prepared: Path, source: Path, *, batch_rows: int, max_tokens: int) -> list[dict[str, torch.Tensor]]:
-    """Padded batches of data/prepared/calibration.jsonl through the prompt template of `source`."""
-    prompts = Prompts.load(source)
-    path = prepared / "calibration.jsonl"
-    examples = qa_examples(
-        read_records(path), prompts, roles=("medical", "distillation", "baseline_check"), grounded_share=0.0,
-        reading_share=1.0, consultation_share=1.0, num_distractors=0, max_tokens=max_tokens, seed=0,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """The loaded source, its sizes and the calibration set; `sample` is one batch of rows spread over it."""
+
+    model: PreTrainedModel
+    sizes: Sizes
+    batches: Sequence[Batch]
+    sample: Batch
+    tokens: int
+
+
+def start(source: Path, prepared: Path, *, batch_rows: int, max_tokens: int, sample_tokens: int) -> Start:
+    """Load what a method needs; UserError when the calibration set is too small to tell one hidden channel from another."""
+    model = load_model(source)
+    sizes = Sizes.of(model)
+    batches = packed(calibration_batches(prepared, source, batch_rows=batch_rows, max_tokens=max_tokens), batch_rows=batch_rows)
+    tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
+    if tokens < sizes.source.hidden:
+        raise UserError(
+            f"{prepared / 'calibration.jsonl'}: {tokens} tokens cannot rank {sizes.source.hidden} hidden channels; "
+            "raise data.num_calibration or prune.max_tokens"
+        )
+    step = -(-tokens // sample_tokens)
+    sample = {key: torch.cat([batch[key] for batch in batches])[::step] for key in batches[0]}
+    return Start(model=model, sizes=sizes, batches=batches, sample=sample, tokens=tokens)
+
+
+def finish(
+    begun: Start, smaller: PreTrainedModel, kept: Kept, *, source: Path, prepared: Path, target: Path, method: str, ratio: float,
+    tolerance: float, budget: Budget, losses: tuple[float, float], params: Mapping[str, Any],
+) -> PruneResult:  # fmt: skip
+    """Hold the model against its promise, save it with its lineage and map, and say what was done. RuntimeError: the ratio was missed."""
+    sizes, before, after = begun.sizes, begun.sizes.source, shape_of(smaller)
+    parameters = smaller.num_parameters()
+    if parameters != sizes.parameters(after):
+        raise RuntimeError(f"pruning left {parameters} parameters, not {sizes.parameters(after)} as planned")
+    achieved = sizes.removed(after, budget)
+    if abs(achieved - ratio) > tolerance:
+        raise RuntimeError(f"pruning removed {achieved:.4f} of the {budget}, not {ratio} +- {tolerance}")
+    shape = {"num_layers": after.layers, "hidden_size": after.hidden, "num_kv_heads": after.groups, "ffn_size": after.ffn}
+    lineage = Lineage(
+        name=target.name, parent=source.name, step="prune", method=method, template_sha256=read_lineage(source).template_sha256,
+        data_sha256=sha256_of(prepared / "calibration.jsonl"), params={"ratio": ratio, **params, **shape},
+        notes={"ratio_achieved": round(achieved, 6)},
     )  # fmt: skip
-    if not examples:
-        raise UserError(f"{path}: no calibration item of at most {max_tokens} tokens; raise data.num_calibration or prune.max_tokens")
-    return [collate([examples[i : i + batch_rows]]) for i in range(0, len(examples), batch_rows)]
-
-
-@torch.inference_mode()
-def calibrate(
-    model: PreTrainedModel, batches: Iterable[dict[str, torch.Tensor]], watch: Sequence[torch.nn.Module], see: Callable[..., None]
-) -> int:
-    """One forward pass; `see(index, inputs, output)` is called for every watched module with tensors [tokens, width]. Returns tokens."""
-    tokens = 0
-    mask = torch.zeros(0)
-
-    def hook(index: int) -> Callable[..., None]:
-        def call(module: torch.nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            result = output[0] if isinstance(output, tuple) else output
-            see(index, args[0][mask].cpu(), result[mask].cpu())
-
-        return call
-
-    runner: Any = model
-    device = compute_device()
-    runner.to(device)
-    handles = [module.register_forward_hook(hook(i)) for i, module in enumerate(watch)]
-    try:
-        for batch in batches:
-            mask = batch["attention_mask"].bool().to(device)
-            tokens += int(mask.sum())
-            runner(input_ids=batch["input_ids"].to(device), attention_mask=batch["attention_mask"].to(device), use_cache=False)
-    finally:
-        runner.to("cpu")
-        for handle in handles:
-            handle.remove()
-    return tokens
-
-
-def nearest(reachable: dict[int, int], *, parameters: int, ratio: float, tolerance: float, what: str) -> int:
-    """The width (or count) whose removed parameters come nearest to `ratio`; UserError when none is within `tolerance`.
-
-    `reachable` maps each allowed width to the number of parameters it removes.
-    """
-    if not reachable:
-        raise UserError(f"prune.ratio={ratio}: there are no {what} to remove; take another conf/prune option")
-    width = min(reachable, key=lambda w: (abs(reachable[w] / parameters - ratio), -w))
-    achieved = reachable[width] / parameters
-    if abs(achieved - ratio) > tolerance:
-        near = sorted(reachable.values(), key=lambda removed: abs(removed / parameters - ratio))[:12]
-        shares = ", ".join(f"{removed / parameters:.3f}" for removed in sorted(near))
-        raise UserError(f"prune.ratio={ratio}: {what} can only remove {shares} of the parameters; take one of these, or other conf/prune")
-    return width
-
-
-def check_ratio(model: PreTrainedModel, *, before: int, ratio: float, tolerance: float) -> float:
-    """The removed share, measured on the model itself; RuntimeError when the promise was missed."""
-    achieved = 1 - model.num_parameters() / before
-    if abs(achieved - ratio) > tolerance:
-        raise RuntimeError(f"pruning removed {achieved:.4f} of the parameters, not {ratio} +- {tolerance}")
-    return achieved
-
-
-def save_map(target: Path, kept: dict[str, list[int]]) -> None:
-    """Indices that were kept, by what was pruned, for hidden-state transfer later."""
-    (target / PRUNE_MAP_FILE).write_text(json.dumps(kept, sort_keys=True) + "\n", encoding="utf-8")
+    heads = heads_of_groups(smaller, range(after.groups))
+    save_model(smaller, target, tokenizer_from=source, lineage=lineage)
+    save_map(target, begun.model, kept)
+    return PruneResult(
+        parameters_before=sizes.parameters(before), parameters=parameters, ratio=sizes.removed(after, "parameters"),
+        weight_bytes_before=BF16_BYTES * sizes.parameters(before), weight_bytes=BF16_BYTES * parameters,
+        decode_bytes_before=sizes.decode_bytes(before), decode_bytes=sizes.decode_bytes(after), num_heads=len(heads),
+        calibration_tokens=begun.tokens, calibration_loss_before=losses[0], calibration_loss=losses[1], **shape,
+    )  # fmt: skip

@@ -1,4 +1,7 @@
-"""Quantisation: every method is one function `f(source, target, *, knobs) -> QuantizeResult` named by its YAML."""
+"""Quantisation: every method is one function `f(source, prepared, target, *, knobs) -> QuantizeResult` named by its YAML.
+
+`prepared` holds the calibration set, for the methods that calibrate.
+"""
 
 from dataclasses import dataclass, field
 

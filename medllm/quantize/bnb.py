@@ -19,12 +19,15 @@ _PROBE = 16  # tokens of the reload check
 _HEADS = ("lm_head", "embed_out")
 
 
-def quantize_bnb(source: Path, target: Path, *, scheme: Literal["int8", "nf4"], compute_dtype: Literal["bf16", "fp32"]) -> QuantizeResult:
+def quantize_bnb(
+    source: Path, prepared: Path, target: Path, *, scheme: Literal["int8", "nf4"], compute_dtype: Literal["bf16", "fp32"]
+) -> QuantizeResult:
     """Quantise every linear layer but the output, save, and reload to prove that the saved folder answers the same.
 
     What stays unquantised is kept in `compute_dtype`. Raises UserError on an unknown knob or widths NF4 cannot take,
     RuntimeError when a layer was skipped or the reloaded logits differ.
     """
+    del prepared  # not calibrated
     if scheme not in ("int8", "nf4"):
         raise UserError(f"quantize.scheme: {scheme!r} is unknown to bitsandbytes; use int8 or nf4")
     if compute_dtype not in _COMPUTE:

@@ -10,20 +10,43 @@ from medllm.errors import UserError
 
 # options of a BPE model that llama.cpp does not have
 _PLAIN = {"dropout": None, "unk_token": None, "continuing_subword_prefix": None, "end_of_word_suffix": None, "byte_fallback": False}
+_BYTES = {"type": "ByteLevel", "add_prefix_space": False}
+_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
+_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+# Pre-tokenizer and ignore_merges of tokenizer.json -> llama.cpp's name of that pair; each is compared on thousands of lines by a test.
+_KNOWN = (
+    ("gpt-2", False, {**_BYTES, "use_regex": True}),
+    ("llama-bpe", True, rf"{_WORDS}\p{{N}}{{1,3}}{_REST}"),  # Llama 3 and its Korean descendants
+    ("qwen2", False, rf"{_WORDS}\p{{N}}{_REST}"),  # Qwen 2 to 3
+)
 
 
 def pre_type(tokenizer: dict[str, Any], *, where: str) -> str:
     """llama.cpp's name of the pre-tokenizer; a tokenizer without an exact counterpart is refused, never guessed."""
     model, pre = tokenizer["model"], tokenizer.get("pre_tokenizer") or {}
-    odd = [key for key, plain in _PLAIN.items() if model.get(key) not in (plain, "") and model.get("type") == "BPE"]
+    # files of tokenizers before 0.13 leave out options that were not there yet
+    odd = [key for key, plain in _PLAIN.items() if model.get(key) not in (plain, "", None) and model.get("type") == "BPE"]
     if model.get("type") != "BPE" or odd:
         raise UserError(f"{where}: not a plain byte-level BPE ({', '.join(odd) or model.get('type')}); llama.cpp cannot reproduce it")
     if tokenizer.get("normalizer"):
         raise UserError(f"{where}: normalizer {tokenizer['normalizer']['type']!r} is unknown to llama.cpp; use a tokenizer without one")
-    gpt2 = pre.get("type") == "ByteLevel" and not pre.get("add_prefix_space") and pre.get("use_regex", True)
-    if not gpt2:
-        raise UserError(f"{where}: pre-tokenizer {pre.get('type')!r} is not GPT-2's byte-level split without prefix space; use that")
-    return "gpt-2"
+    for name, ignore_merges, wanted in _KNOWN:
+        if _split(pre) == wanted and bool(model.get("ignore_merges")) == ignore_merges:
+            return name
+    known = ", ".join(name for name, _, _ in _KNOWN)
+    raise UserError(f"{where}: pre-tokenizer {pre.get('type')!r} splits text unlike any that was checked against llama.cpp ({known})")
+
+
+def _split(pre: dict[str, Any]) -> dict[str, Any] | str:
+    """What decides the split: the options of a byte-level one, or the pattern of a split by pattern before the bytes."""
+    if pre.get("type") == "ByteLevel":
+        return {key: value for key, value in {"use_regex": True, "add_prefix_space": True, **pre}.items() if key != "trim_offsets"}
+    parts = pre.get("pretokenizers", [])
+    if [part.get("type") for part in parts] != ["Split", "ByteLevel"]:
+        return ""
+    split, last = parts
+    whole = split.get("behavior") == "Isolated" and not split.get("invert") and _split(last) == {**_BYTES, "use_regex": False}
+    return str(split["pattern"].get("Regex", "")) if whole else ""
 
 
 def add_tokenizer(writer: GGUFWriter, folder: Path, *, vocab_size: int, eos_token: str) -> None:

@@ -11,9 +11,12 @@ from medllm.report.chain import WHERE
 from medllm.report.format import need
 from medllm.report.notices import BASELINE_NOTE, USE_NOTICE, first_line, task_note
 from medllm.report.parts import Grid, Part
+from medllm.report.recipes import read_recipes
+from medllm.report.recipes_part import RECIPES_NOTE, readme_recipes
 from medllm.report.tables import Row, Table
 
 BEGIN, END = "<!-- report:begin -->", "<!-- report:end -->"
+RECIPES_BEGIN, RECIPES_END = "<!-- recipes:begin -->", "<!-- recipes:end -->"
 
 
 def _cell(text: str) -> str:
@@ -53,6 +56,15 @@ def readme_block(compare: Mapping[str, Any]) -> str:
     )
 
 
+def recipes_block(results: Path) -> str:
+    """The newest recipes in one table with its conditions; "" where none were run. UserError: the file is not one of pipeline.recipes."""
+    recipes = read_recipes(results)
+    if recipes is None:
+        return ""
+    told = f"기준 `{recipes.reference}`, 모델 `{recipes.model}`, {recipes.date}, `{recipes.device}`."
+    return "\n\n".join([markdown_table(readme_recipes(recipes)), f"{told} {RECIPES_NOTE}"])
+
+
 def _data_table(grid: Grid) -> str:
     """A table of the data section: under its title, with the code of a row behind its name."""
     rows = [replace(row, label=f"{row.label} ({row.code})" if row.code not in ("", row.label) else row.label) for row in grid.table.rows]
@@ -60,9 +72,9 @@ def _data_table(grid: Grid) -> str:
     return f"**{_cell(grid.title)}**\n\n{table}" if grid.title else table
 
 
-def data_markdown(parts: Sequence[Part]) -> str:
-    """The data section, as on the page; folded tables are details elements."""
-    blocks = ["## 데이터"]
+def parts_markdown(title: str, parts: Sequence[Part]) -> str:
+    """A section of parts, as on the page; folded tables are details elements."""
+    blocks = [f"## {title}"]
     for number, part in enumerate(parts, 1):
         blocks += [f"### {number}) {part.title}", part.text, *([f"> **{part.duty}**"] if part.duty else [])]
         blocks += [f"![{_cell(caption)}]({name}.svg)" for name, caption in part.pictures]
@@ -72,21 +84,22 @@ def data_markdown(parts: Sequence[Part]) -> str:
     return "\n\n".join(blocks)
 
 
-def report_markdown(compare: Mapping[str, Any], parts: Sequence[Part]) -> str:
-    """report.md: the README block between a title and the pictures, then the data; the notice stays the first line."""
+def report_markdown(compare: Mapping[str, Any], data: Sequence[Part], experiments: Sequence[Part]) -> str:
+    """report.md: the README block between a title and the pictures, then experiments and data; the notice stays the first line."""
     block = readme_block(compare)
     notice, _, rest = block.partition("\n\n")
     pictures = "\n\n".join(f"![{alt}]({name}.svg)" for name, alt in (("dag", "pipeline"), ("waterfall", "size, speed and memory by step")))
-    return f"{notice}\n\n# medllm 보고서\n\n{rest}\n\n{pictures}\n\n{data_markdown(parts)}\n"
+    sections = [*([parts_markdown("실험", experiments)] if experiments else []), parts_markdown("데이터", data)]
+    return "\n\n".join([notice, "# medllm 보고서", rest, pictures, *sections]) + "\n"
 
 
-def update_readme(readme: Path, markdown: str) -> None:
-    """Replace what stands between the report markers of `readme`."""
+def update_readme(readme: Path, markdown: str, *, begin: str = BEGIN, end: str = END) -> None:
+    """Replace what stands between two markers of `readme`, those of the report unless told."""
     if not readme.is_file():
         raise UserError(f"{readme}: no such file; name the README that holds the report markers")
     text = readme.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise UserError(f"{readme}: needs exactly one {BEGIN} before one {END}; put the two lines where the results belong")
-    head, _, rest = text.partition(BEGIN)
-    tail = rest.partition(END)[2]
-    readme.write_text(f"{head}{BEGIN}\n{markdown.strip()}\n{END}{tail}", encoding="utf-8")
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise UserError(f"{readme}: needs exactly one {begin} before one {end}; put the two lines where the results belong")
+    head, _, rest = text.partition(begin)
+    tail = rest.partition(end)[2]
+    readme.write_text(f"{head}{begin}\n{markdown.strip()}\n{end}{tail}", encoding="utf-8")

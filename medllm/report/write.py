@@ -18,6 +18,10 @@ from medllm.report.markdown import report_markdown
 from medllm.report.notices import USE_NOTICE, first_line, limits, task_note
 from medllm.report.pareto import pareto_svg
 from medllm.report.pictures import accuracy_svg, waterfall_svg
+from medllm.report.recipes import Recipes, read_recipes
+from medllm.report.recipes_part import recipe_parts
+from medllm.report.recipes_picture import recipes_svg
+from medllm.report.scale_part import scale_parts
 from medllm.report.svg import standalone
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -43,7 +47,7 @@ def _tiles(compare: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return [*tiles, ("생성 답변 정확도", accuracy, beside)]
 
 
-def _pictures(compare: Mapping[str, Any], prepared: Mapping[str, Any], graph: Path) -> dict[str, str]:
+def _pictures(compare: Mapping[str, Any], prepared: Mapping[str, Any], graph: Path, recipes: Recipes | None) -> dict[str, str]:
     positions = prepared["answer_positions"]
     return {
         "dag": dag_svg(),
@@ -53,6 +57,7 @@ def _pictures(compare: Mapping[str, Any], prepared: Mapping[str, Any], graph: Pa
         "mix": mix_svg(mixes(prepared)),
         **({"positions": positions_svg(positions)} if positions else {}),
         "graph": graph_picture(graph),
+        **({"recipes": recipes_svg(recipes)} if recipes is not None else {}),
     }
 
 
@@ -75,14 +80,15 @@ def write_report(
     graph: Path,
     step_metrics: Mapping[str, Mapping[str, Any]],
     predictions: Path,
+    results: Path,
     stage_seconds: Mapping[str, float] | None,
     examples: int,
 ) -> None:
     """Write index.html, report.md and *.svg into `out`; nothing is written when an input is bad.
 
     `prepared`, `knowledge` and `sample` are the metrics of prepare_data, build_graph and make_sample (read for sample data alone), `graph`
-    is the folder of the graph, `predictions` that of <model>.jsonl, `stage_seconds` the wall seconds by stage, `examples` the most items
-    shown side by side.
+    is the folder of the graph, `predictions` that of <model>.jsonl, `results` that of dated experiments (their newest files are shown, and
+    nothing where there are none), `stage_seconds` the wall seconds by stage, `examples` the most items shown side by side.
     Raises UserError for a missing key, a missing prediction file, two files of different items, or items that the data report lost.
     """
     models = models_in_order(compare)
@@ -90,6 +96,8 @@ def write_report(
     champion = model_named(models, need(compare, "champion", WHERE), "champion")
     on_sample = is_sample(compare)
     parts = [*data_parts(prepared, sample=on_sample), knowledge_part(knowledge, sample if on_sample else None)]
+    recipes = read_recipes(results)
+    experiments = [*(recipe_parts(recipes) if recipes is not None else []), *scale_parts(results)]
     context: dict[str, Any] = {
         "first_line": first_line(compare),
         "prefix": "sample_" if on_sample else "",
@@ -113,14 +121,15 @@ def write_report(
         "outcomes": list(OUTCOMES.values()),
         "task_name": tables.task_name,
         "data": parts,
+        "experiments": experiments,
         "steps": sections.step_tables(step_metrics),
         "bars": sections.stage_bars(stage_seconds) if stage_seconds is not None else [],
         "total_seconds": fmt.fixed(sum(stage_seconds.values())) if stage_seconds is not None else fmt.MISSING,
         "conditions": tables.condition_table(compare),
     }
-    pictures = _pictures(compare, prepared, graph)  # last: the slow part, and bad input is found before it
+    pictures = _pictures(compare, prepared, graph, recipes)  # last: the slow part, and bad input is found before it
     context["pictures"] = pictures
-    files = {"index.html": _page(context), "report.md": report_markdown(compare, parts)}
+    files = {"index.html": _page(context), "report.md": report_markdown(compare, parts, experiments)}
     files |= {f"{name}.svg": standalone(svg) for name, svg in pictures.items()}
     out.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():

@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,15 +9,14 @@ from medllm.benchmark import run_benchmark
 from medllm.compare.rows import read_metrics
 from medllm.errors import UserError
 from medllm.model.folder import load_model, model_bytes, weight_bytes
-from medllm.quantize.gguf import quantize_gguf
 
 KNOBS = {"baseline_a": "teacher", "baseline_b": "teacher_gguf_f16", "threads": 1, "prompt_tokens": 8, "answer_tokens": 32, "seed": 0}
 
 
 @pytest.fixture(scope="module")
-def models(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def models(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory, plain_gguf: Callable[..., object]) -> dict[str, Path]:
     target = tmp_path_factory.mktemp("benchmark") / "teacher_gguf_f16"
-    quantize_gguf(tiny_folder, target, scheme="f16", head_scheme="f16")
+    plain_gguf(tiny_folder, target, "f16")
     return {"teacher": tiny_folder, "teacher_gguf_f16": target}
 
 

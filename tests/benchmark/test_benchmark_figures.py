@@ -16,9 +16,8 @@ from medllm.errors import UserError
 def test_parameters_of_safetensors(tmp_path: Path) -> None:
     save_file({"a.weight": np.zeros((8, 4), np.float16), "a.bias": np.zeros(8, np.float16)}, tmp_path / "model-1.safetensors")
     save_file({"b.weight": np.zeros((3, 5), np.float32)}, tmp_path / "model-2.safetensors")
-    assert read_weights(tmp_path, dtype=None) == Weights(parameters=55, resident_bytes=40 * 2 + 15 * 4)
-    assert read_weights(tmp_path, dtype="bf16") == Weights(parameters=55, resident_bytes=55 * 2)
-    assert read_weights(tmp_path, dtype="fp32") == Weights(parameters=55, resident_bytes=55 * 4)
+    for dtype, resident in ((None, 40 * 2 + 15 * 4), ("bf16", 55 * 2), ("fp32", 55 * 4)):
+        assert read_weights(tmp_path, dtype=dtype) == Weights(parameters=55, resident_bytes=resident, bytes_per_token=resident)
 
 
 def test_parameters_of_bitsandbytes_are_logical(tmp_path: Path) -> None:
@@ -35,7 +34,7 @@ def test_parameters_of_bitsandbytes_are_logical(tmp_path: Path) -> None:
     }
     save_file(tensors, tmp_path / "model.safetensors")
     stored = sum(tensor.nbytes for tensor in tensors.values())
-    assert read_weights(tmp_path, dtype="nf4") == Weights(parameters=64, resident_bytes=stored)
+    assert read_weights(tmp_path, dtype="nf4") == Weights(parameters=64, resident_bytes=stored, bytes_per_token=stored)
 
 
 @pytest.mark.parametrize("kind", [gguf.GGMLQuantizationType.F16, gguf.GGMLQuantizationType.Q8_0, gguf.GGMLQuantizationType.Q4_0])
@@ -49,7 +48,20 @@ def test_parameters_of_gguf_are_logical(tmp_path: Path, kind: gguf.GGMLQuantizat
     writer.write_tensors_to_file()
     writer.close()
     blocks = {"F16": 128, "Q8_0": 68, "Q4_0": 36}[kind.name]  # bytes of a row of 64
-    assert read_weights(tmp_path, dtype=None) == Weights(parameters=6 * 64, resident_bytes=6 * blocks + 32 * 4)
+    stored = 6 * blocks + 32 * 4
+    assert read_weights(tmp_path, dtype=None) == Weights(parameters=6 * 64, resident_bytes=stored, bytes_per_token=stored)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "read"),
+    [
+        ({"gpt_neox.embed_in.weight": 40, "a.weight": 12, "embed_out.weight": 40}, 52),
+        ({"model.embed_tokens.weight": 40, "a.weight": 12}, 52),  # one matrix for both ends is read as the output
+    ],
+)
+def test_a_token_reads_all_weights_but_the_input_embedding(tmp_path: Path, tensors: dict[str, int], read: int) -> None:
+    save_file({name: np.zeros(size, np.float16) for name, size in tensors.items()}, tmp_path / "model.safetensors")
+    assert read_weights(tmp_path, dtype=None).bytes_per_token == 2 * read
 
 
 def test_no_weights_is_an_error(tmp_path: Path) -> None:

@@ -141,3 +141,13 @@ def test_other_data_judge_medical_accuracy(workspace: Workspace) -> None:
     targets = workspace.compare(goals={**GOALS, "medical_accuracy": 0.9})["targets"]
     assert targets["medical_accuracy"]["verdict"] == "pass"
     assert targets["sample_accuracy_answer"]["verdict"] == "not_measured"
+
+
+def test_random_weights_have_no_quality(workspace: Workspace) -> None:
+    workspace.write()
+    base = workspace.models / "base" / "lineage.json"
+    base.write_text(json.dumps({**json.loads(base.read_text(encoding="utf-8")), "notes": {"random_weights": True}}), encoding="utf-8")
+    targets = workspace.compare()["targets"]
+    for name in ("sample_accuracy_answer", "sample_accuracy_vs_teacher", "medical_accuracy"):
+        assert (targets[name]["verdict"], targets[name]["value"]) == ("not_measured", None)
+    assert targets["size"]["verdict"] == "pass"

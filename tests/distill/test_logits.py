@@ -6,31 +6,30 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from medllm.data.examples import Example, qa_examples
 from medllm.data.prompts import Prompts
-from medllm.data.records import read_records
-from medllm.distill.cache import TeacherLogits, cache_logits
+from medllm.data.records import read_records, write_records
 from medllm.distill.logits import DistillResult, distill_logits
-from medllm.distill.losses import forward_kl
+from medllm.distill.losses import forward_kl, jsd
 from medllm.errors import UserError
 from medllm.model.folder import load_model, read_lineage
-from medllm.training import Schedule
+from medllm.training import Schedule, train
 
 ITEMS: dict[str, Any] = {
     "roles": ["medical", "distillation", "baseline_check"], "grounded_share": 0.5, "reading_share": 1.0, "consultation_share": 1.0,
     "num_distractors": 1, "max_tokens": 512, "seed": 2,
 }  # fmt: skip
 SCHEDULE = Schedule(
-    num_epochs=3.0, batch_tokens=1024, learning_rate=1e-3, warmup_ratio=0.0, weight_decay=0.0, precision="fp32", checkpoint_steps=0
-)
+    num_epochs=3.0, batch_tokens=1024, learning_rate=1e-3, warmup_ratio=0.0, weight_decay=0.0, precision="fp32", optimizer="adamw",
+    gradient_checkpointing=False, packing=False, checkpoint_steps=0,
+)  # fmt: skip
 KNOBS: dict[str, Any] = {
     "loss": forward_kl,
-    **ITEMS, "alpha": 1.0, "temperature": 1.0, "top_k": 64, "trainable": "full", "lora_rank": 8, "batch_rows": 8, "schedule": SCHEDULE,
-    "lora_targets": ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"],
+    **ITEMS, "alpha": 1.0, "temperature": 1.0, "top_k": 64, "hidden_weight": 0.0, "self_data": False, "fake_quantize": "none",
+    "trainable": "full", "lora_rank": 8, "lora_targets": [], "batch_rows": 8, "schedule": SCHEDULE,
 }  # fmt: skip
 
 
@@ -49,8 +48,15 @@ def student(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="module")
-def examples(tiny_folder: Path, few: Path) -> list[Example]:
-    return qa_examples(read_records(few / "train.jsonl"), Prompts.load(tiny_folder), **ITEMS)
+def fewer(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fewer")
+    write_records(folder / "train.jsonl", list(read_records(few / "train.jsonl"))[::2])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def examples(tiny_folder: Path, fewer: Path) -> list[Example]:
+    return qa_examples(read_records(fewer / "train.jsonl"), Prompts.load(tiny_folder), **ITEMS)
 
 
 @torch.inference_mode()
@@ -66,46 +72,13 @@ def divergence(folder: Path, teacher: Path, examples: list[Example]) -> float:
     return total / count
 
 
-@pytest.mark.parametrize(("top_k", "temperature"), [(16, 1.0), (10_000, 2.0)])
-def test_the_cache_is_the_teacher_at_the_loss_positions(
-    top_k: int, temperature: float, tiny_folder: Path, examples: list[Example], tmp_path: Path
-) -> None:
-    teacher = load_model(tiny_folder)
-    cache = cache_logits(teacher, examples, tmp_path, top_k=top_k, temperature=temperature, batch_rows=7)
-    assert cache.values.dtype == np.float16
-    chat = next(example.key for example in examples if len(example.scored or ()) > 1)
-    for key in (0, 3, chat, len(examples) - 1):
-        example = examples[key]
-        with torch.inference_mode():
-            direct = teacher(input_ids=torch.tensor([example.ids])).logits[0, torch.tensor(example.targets) - 1]
-        wanted = torch.log_softmax(direct / temperature, -1)
-        values, ids = cache.rows([key])
-        assert values.shape == (len(example.targets), min(top_k, teacher.config.vocab_size))
-        assert torch.allclose(values, wanted.gather(-1, ids), atol=5e-3)
-        assert torch.equal(ids[:, 0], wanted.argmax(-1))
-    together, _ = cache.rows([3, 0])
-    assert torch.equal(together, torch.cat([cache.rows([3])[0], cache.rows([0])[0]]))
-
-
-def test_a_finished_cache_is_used_and_an_unfinished_one_is_not(tiny_folder: Path, examples: list[Example], tmp_path: Path) -> None:
-    teacher, knobs = load_model(tiny_folder), {"top_k": 4, "temperature": 1.0, "batch_rows": 8}
-    first = np.array(cache_logits(teacher, examples, tmp_path, **knobs).values)  # type: ignore[arg-type]
-    written = np.load(tmp_path / "values.npy", mmap_mode="r+")
-    written[:] = 7
-    written.flush()
-    assert (np.asarray(cache_logits(teacher, examples, tmp_path, **knobs).values) == 7).all()  # type: ignore[arg-type]
-    (tmp_path / "done.json").unlink()
-    assert (np.asarray(cache_logits(teacher, examples, tmp_path, **knobs).values) == first).all()  # type: ignore[arg-type]
-    assert TeacherLogits.load(tmp_path).starts[-1] == json.loads((tmp_path / "done.json").read_text(encoding="utf-8"))["tokens"]
-
-
 @pytest.mark.parametrize(("trainable", "precision"), [("full", "fp32"), ("lora", "bf16")])
 def test_a_spoiled_teacher_comes_back(
-    trainable: str, precision: str, tiny_folder: Path, student: Path, few: Path, examples: list[Example], tmp_path: Path
+    trainable: str, precision: str, tiny_folder: Path, student: Path, fewer: Path, examples: list[Example], tmp_path: Path
 ) -> None:
     schedule = dataclasses.replace(SCHEDULE, precision=precision, learning_rate=1e-3 if trainable == "full" else 1e-2)
     result: DistillResult = distill_logits(
-        tiny_folder, student, few, tmp_path / "distilled", checkpoints=tmp_path / "checkpoints",
+        tiny_folder, student, fewer, tmp_path / "distilled", checkpoints=tmp_path / "checkpoints",
         **{**KNOBS, "trainable": trainable, "schedule": schedule},
     )  # fmt: skip
     before, after = (divergence(folder, tiny_folder, examples) for folder in (student, tmp_path / "distilled"))
@@ -119,11 +92,14 @@ def test_a_spoiled_teacher_comes_back(
     assert load_model(tmp_path / "distilled").num_parameters() == result.parameters
 
 
-def test_the_loss_is_the_stated_mixture(tiny_folder: Path, student: Path, few: Path, examples: list[Example], tmp_path: Path) -> None:
+@pytest.mark.parametrize("packing", [False, True])
+def test_the_loss_is_the_stated_mixture(
+    packing: bool, tiny_folder: Path, student: Path, fewer: Path, examples: list[Example], tmp_path: Path
+) -> None:
     """One batch with everything in it: its first loss is alpha * KL + (1 - alpha) * CE of the untrained student."""
-    schedule = dataclasses.replace(SCHEDULE, num_epochs=1.0, batch_tokens=10**6)
+    schedule = dataclasses.replace(SCHEDULE, num_epochs=1.0, batch_tokens=10**6, packing=packing)
     result = distill_logits(
-        tiny_folder, student, few, tmp_path / "distilled", checkpoints=tmp_path / "checkpoints",
+        tiny_folder, student, fewer, tmp_path / "distilled", checkpoints=tmp_path / "checkpoints",
         **{**KNOBS, "alpha": 0.7, "top_k": 10_000, "schedule": schedule},
     )  # fmt: skip
     model, chosen = load_model(student), []
@@ -133,10 +109,10 @@ def test_the_loss_is_the_stated_mixture(tiny_folder: Path, student: Path, few: P
             chosen.append(rows.gather(-1, torch.tensor(example.ids[example.targets[0] :])[:, None]))
     cross_entropy = -float(torch.cat(chosen).mean())
     wanted = 0.7 * divergence(student, tiny_folder, examples) + 0.3 * cross_entropy
-    assert result.training.loss_first == pytest.approx(wanted, rel=2e-3)
+    assert result.training.loss_first == pytest.approx(wanted, rel=5e-3)  # what holds the last 0.0001 of the mass is one class in the cache
 
 
-def test_wrong_input_is_one_line(tiny_folder: Path, student: Path, few: Path, tmp_path: Path) -> None:
+def test_wrong_input_is_one_line(tiny_folder: Path, student: Path, fewer: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(tiny_folder, other)
     text = (other / "tokenizer.json").read_text(encoding="utf-8")
@@ -145,15 +121,84 @@ def test_wrong_input_is_one_line(tiny_folder: Path, student: Path, few: Path, tm
     content["model"]["vocab"]["<|filler|>"] = content["model"]["vocab"].pop("<|pad|>")
     (other / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
     paths = {"checkpoints": tmp_path / "checkpoints"}
-    with pytest.raises(UserError, match=r"token '<\|(filler|pad)\|>'") as error:
-        distill_logits(other, student, few, tmp_path / "distilled", **paths, **KNOBS)
+    with pytest.raises(UserError, match=r"token '<\|(filler|pad)\|>' has id (1|None) in the student and (1|None) in the teacher") as error:
+        distill_logits(other, student, fewer, tmp_path / "distilled", **paths, **KNOBS)
     assert "\n" not in str(error.value)
     with pytest.raises(UserError, match="max_tokens=3"):
-        distill_logits(tiny_folder, student, few, tmp_path / "distilled", **paths, **{**KNOBS, "max_tokens": 3})
+        distill_logits(tiny_folder, student, fewer, tmp_path / "distilled", **paths, **{**KNOBS, "max_tokens": 3})
+    knobs = {**KNOBS, "fake_quantize": "q4_0", "trainable": "lora"}
+    with pytest.raises(UserError, match=r"fake_quantize=q4_0.*trainable=full"):
+        distill_logits(tiny_folder, student, fewer, tmp_path / "distilled", **paths, **knobs)
     assert not (tmp_path / "distilled").exists()
 
 
-def test_the_loss_is_a_knob(tiny_folder: Path, student: Path, few: Path, tmp_path: Path) -> None:
+def test_alpha_zero_is_plain_fine_tuning_without_a_teacher(tiny_folder: Path, student: Path, fewer: Path, tmp_path: Path) -> None:
+    schedule, none = dataclasses.replace(SCHEDULE, num_epochs=0.5), tmp_path / "no_teacher"
+    knobs = {**KNOBS, "alpha": 0.0, "schedule": schedule}
+    result = distill_logits(none, student, fewer, tmp_path / "control", checkpoints=tmp_path / "checkpoints", **knobs)
+    assert result.cached_tokens == 0
+    assert read_lineage(tmp_path / "control").method == "cross_entropy"
+    examples = qa_examples(read_records(fewer / "train.jsonl"), Prompts.load(student), **{**ITEMS, "seed": 2})
+    model: Any = load_model(student)
+    plain = train(model, examples, schedule=schedule, seed=2, checkpoints=tmp_path / "plain")
+    assert result.training.loss_last == pytest.approx(plain.loss_last, rel=1e-4)
+    assert (result.training.steps, result.training.loss_tokens) == (plain.steps, plain.loss_tokens)
+
+
+def padded(source: Path, target: Path, rows: int) -> Path:
+    """The same model with rows of its embeddings that no token uses, and that would win every softmax."""
+    shutil.copytree(source, target)
+    model: Any = load_model(source)
+    tokens = model.config.vocab_size
+    model.resize_token_embeddings(rows, mean_resizing=False)
+    with torch.no_grad():
+        model.get_output_embeddings().weight[tokens:] = 3 * model.get_output_embeddings().weight[:tokens].abs().max()
+    model.to(torch.bfloat16).save_pretrained(target)
+    return target
+
+
+@pytest.mark.parametrize("who", ["student", "teacher"])
+def test_rows_of_padding_do_not_count(who: str, tiny_folder: Path, student: Path, fewer: Path, tmp_path: Path) -> None:
+    wide = padded(student if who == "student" else tiny_folder, tmp_path / "wide", 640)
+    folders = {"teacher": tiny_folder, "student": student}
+    schedule, first = dataclasses.replace(SCHEDULE, num_epochs=0.2), []
+    for found in (folders, {**folders, who: wide}):
+        result = distill_logits(
+            found["teacher"], found["student"], fewer, tmp_path / "distilled", checkpoints=tmp_path / "checkpoints",
+            **{**KNOBS, "alpha": 0.7, "schedule": schedule},
+        )  # fmt: skip
+        first.append(result.training.loss_first)
+    assert first[1] == pytest.approx(first[0], rel=1e-4)
+
+
+@pytest.mark.parametrize("knobs", [{"self_data": True, "fake_quantize": "q4_0", "hidden_weight": 1.0, "loss": jsd}, {"trainable": "lora"}])
+def test_a_distillation_that_was_cut_off_goes_on(
+    knobs: dict[str, Any], tiny_folder: Path, student: Path, fewer: Path, tmp_path: Path
+) -> None:
+    schedule = dataclasses.replace(SCHEDULE, num_epochs=1.0, batch_tokens=1024, checkpoint_steps=2)
+    curves: dict[str, list[float]] = {}
+
+    def run(name: str, stop: int | None = None) -> None:
+        def on_log(values: Any, step: int) -> None:
+            curves.setdefault(name, []).append(values["loss"])
+            if step == stop:
+                raise KeyboardInterrupt
+
+        distill_logits(
+            tiny_folder, student, fewer, tmp_path / name, checkpoints=tmp_path / f"{name}_checkpoints", on_log=on_log,
+            **{**KNOBS, "alpha": 0.7, "schedule": schedule, **knobs},
+        )  # fmt: skip
+
+    run("unbroken")
+    with pytest.raises(KeyboardInterrupt):
+        run("broken", stop=3)
+    run("broken")
+    assert curves["broken"] == [*curves["unbroken"][:3], *curves["unbroken"][2:]]
+    first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("unbroken", "broken"))
+    assert first == second
+
+
+def test_the_loss_is_a_knob(tiny_folder: Path, student: Path, fewer: Path, tmp_path: Path) -> None:
     calls = []
 
     def reverse(*args: Any, **kwargs: Any) -> torch.Tensor:
@@ -161,7 +206,7 @@ def test_the_loss_is_a_knob(tiny_folder: Path, student: Path, few: Path, tmp_pat
         return forward_kl(*args, **kwargs)
 
     distill_logits(
-        tiny_folder, student, few, tmp_path / "distilled", checkpoints=tmp_path / "checkpoints",
+        tiny_folder, student, fewer, tmp_path / "distilled", checkpoints=tmp_path / "checkpoints",
         **{**KNOBS, "loss": reverse, "temperature": 2.0, "schedule": dataclasses.replace(SCHEDULE, num_epochs=1.0)},
     )  # fmt: skip
     assert set(calls) == {2.0}

@@ -3,7 +3,7 @@
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -86,13 +86,13 @@ def test_quantised_logprobs_stay_near(
 
 @pytest.fixture(scope="module")
 def stops_third(
-    tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, reference: Engine, prompts: list[list[int]]
-) -> dict[str, Path]:
+    tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, reference: Engine, prompts: list[list[int]],
+    plain_gguf: Callable[..., object],
+) -> dict[str, Path]:  # fmt: skip
     """The tiny model with end token and the token it generates third swapped in its output matrix, for both engines."""
     import torch
 
     from medllm.model.folder import load_model
-    from medllm.quantize.gguf import quantize_gguf
 
     third, end = reference.generate(prompts[:1], max_new_tokens=3)[0][2], Prompts.load(tiny_folder).eos_id
     model = load_model(tiny_folder)
@@ -102,7 +102,7 @@ def stops_third(
     root = tmp_path_factory.mktemp("end")
     model.to(torch.bfloat16).save_pretrained(root / "hf")
     copy_tokenizer(tiny_folder, root / "hf")
-    quantize_gguf(root / "hf", root / "gguf", scheme="f16", head_scheme="f16")
+    plain_gguf(root / "hf", root / "gguf", "f16")
     return {"hf": root / "hf", "gguf": root / "gguf"}
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from medllm.data.answers import TermScorer, squeeze
 from medllm.data.records import Record
-from medllm.evaluate.answers import TermScorer, squeeze
 
 SCORER = TermScorer(
     {

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,11 +17,14 @@ from medllm.model.result import FetchResult
 TEMPLATE = Template(name="local", question="물음: {question}\n답: ", facts="{facts}\n", eos_token="<|endoftext|>")
 
 
-def fetch(source: str, target: Path) -> FetchResult:
+KNOBS: dict[str, Any] = {
+    "revision": None, "licence": "apache-2.0", "weights": "pretrained", "context_length": 256, "shape": None, "prompt": TEMPLATE, "seed": 0,
+}  # fmt: skip
+
+
+def fetch(source: str, target: Path, **knobs: Any) -> FetchResult:
     unused = target.parent / "unused"
-    return fetch_pretrained(
-        unused, target, source=source, revision=None, licence="apache-2.0", prompt=TEMPLATE, seed=0, checkpoints=unused
-    )
+    return fetch_pretrained(unused, target, source=source, checkpoints=unused, **{**KNOBS, **knobs})
 
 
 def test_a_local_folder_is_linked_not_copied(tiny_folder: Path, tmp_path: Path) -> None:
@@ -43,13 +47,12 @@ def drop(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).unlink()
 
 
-def only_pickles(folder: Path) -> None:
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+def changed(**entries: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        (folder / "config.json").write_text(json.dumps({**config, **entries}), encoding="utf-8")
 
-
-def small_embedding(folder: Path) -> None:
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 500}), encoding="utf-8")
+    return change
 
 
 @pytest.mark.parametrize(
@@ -57,8 +60,11 @@ def small_embedding(folder: Path) -> None:
     [
         (drop("tokenizer.json"), r"no tokenizer\.json"),
         (drop("config.json"), r"no config\.json"),
-        (only_pickles, r"no \*\.safetensors"),
-        (small_embedding, "embedding only 500"),
+        (drop("model.safetensors"), r"no model\*\.safetensors, nor pytorch_model\*\.bin"),
+        (changed(vocab_size=400), "embedding only 400"),
+        (changed(vocab_size=640), r"config\.json says \(640, 128\)"),
+        (changed(max_position_embeddings=128), "takes 128 tokens, model.context_length=256"),
+        (changed(num_hidden_layers=3), r"hold no gpt_neox\.layers\.2\."),
     ],
 )
 def test_what_is_not_a_whole_base_is_refused(spoil: Callable[[Path], None], message: str, tiny_folder: Path, tmp_path: Path) -> None:
@@ -82,6 +88,4 @@ def test_neither_folder_nor_reachable_hub(source: str, tmp_path: Path, monkeypat
 def test_an_unknown_end_token_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
     template = Template(name="other", question="{question}", facts="{facts}", eos_token="</s>")
     with pytest.raises(UserError, match=r"model\.prompt\.eos_token"):
-        fetch_pretrained(
-            tmp_path, tmp_path / "base", source=str(tiny_folder), revision=None, licence="", prompt=template, seed=0, checkpoints=tmp_path
-        )
+        fetch(str(tiny_folder), tmp_path / "base", prompt=template)

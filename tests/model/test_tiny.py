@@ -17,8 +17,9 @@ from medllm.training import Schedule
 
 TEMPLATE = Template(name="sample", question="질문:\n{question}\n답변:\n", facts="참고:\n{facts}\n", eos_token="<|endoftext|>")
 SCHEDULE = Schedule(
-    num_epochs=1.0, batch_tokens=2048, learning_rate=2e-3, warmup_ratio=0.05, weight_decay=0.01, precision="bf16", checkpoint_steps=0
-)
+    num_epochs=1.0, batch_tokens=2048, learning_rate=2e-3, warmup_ratio=0.05, weight_decay=0.01, precision="bf16", optimizer="adamw",
+    gradient_checkpointing=False, packing=False, checkpoint_steps=0,
+)  # fmt: skip
 KNOBS: dict[str, Any] = {
     "hidden_size": 64, "num_layers": 2, "num_heads": 1, "ffn_size": 128, "vocab_size": 600, "context_length": 256, "block_tokens": 64,
     "plant_induction": False, "statement_repeats": 1, "prompt": TEMPLATE, "schedule": SCHEDULE, "seed": 5,

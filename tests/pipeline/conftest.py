@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from pipeline.compose import compose
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("conf", "pipeline", "medllm", "data/knowledge")
+COPIED = ("conf", "pipeline", "medllm", "data/knowledge", "artifacts/results")
 COPIED_FILES = (
     "dvc.yaml", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore", "data/.gitignore", "artifacts/.gitignore",
 )  # fmt: skip
@@ -52,6 +52,7 @@ def _expand(stages: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, d
         items = entry["foreach"]
         if isinstance(items, str):
             items = _lookup(items.removeprefix("${").removesuffix("}"), params)
+        items = _fill(items, params)
         for key, item in items.items() if isinstance(items, dict) else ((item, item) for item in items):
             found[f"{name}@{key}"] = {**_fill(entry["do"], {**params, "key": key, "item": item}), "name": name}
     return found

@@ -164,7 +164,7 @@ def _run(root: Path, models: Mapping[str, Path], *, free: bool) -> Written:
     result = json.loads((root / "artifacts/metrics/compare.json").read_text(encoding="utf-8"))
     write_report(
         root / "artifacts/report", compare=result, prepared=metrics, knowledge=knowledge, sample=None, graph=graph, step_metrics={},
-        predictions=root / "artifacts/predictions", stage_seconds=None, examples=12,
+        predictions=root / "artifacts/predictions", results=root / "artifacts/results", stage_seconds=None, examples=12,
     )  # fmt: skip
     readme = root / "README.md"
     readme.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")

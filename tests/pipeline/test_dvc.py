@@ -37,11 +37,11 @@ def test_repro_refuses_an_unknown_key(repository: Path, run: Any) -> None:
     _edit(repository / "params.yaml", _ratio(repository), "  rato: 0.3")
     refused = run(repository, "dvc", "repro", "config")
     assert refused.returncode != 0
-    assert "error: config error: Key 'rato' not in 'PruneFfn', full_key: prune.rato" in refused.stderr.splitlines()
+    assert "error: config error: Key 'rato' not in 'PruneWidth', full_key: prune.rato" in refused.stderr.splitlines()
 
 
 @pytest.mark.parametrize(("override", "told"), [
-    ("prune.rato=0.3", "Key 'rato' not in 'PruneFfn'"),
+    ("prune.rato=0.3", "Key 'rato' not in 'PruneWidth'"),
     ("prune.ratio=abc", "full_key: prune.ratio"),
     ("model=gpt9", "Could not find 'model/gpt9'"),
     ("experiment=nope", "Could not find 'experiment/nope'"),

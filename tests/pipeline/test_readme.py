@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from medllm.errors import UserError
-from medllm.report import readme_block
-from medllm.report.markdown import BEGIN, END
+from medllm.report import readme_block, recipes_block
+from medllm.report.markdown import BEGIN, END, RECIPES_BEGIN, RECIPES_END
 from pipeline.readme import fill
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +53,26 @@ def test_block_is_that_of_the_committed_run() -> None:
     assert _block(_git("show", ":README.md")) == expected.strip(), "run python -m pipeline.readme, and commit README.md with compare.json"
 
 
+def test_recipes_are_those_of_the_newest_results() -> None:
+    block = README.partition(RECIPES_BEGIN)[2].partition(RECIPES_END)[0].strip()
+    assert block == recipes_block(ROOT / "artifacts" / "results").strip(), "run python -m pipeline.readme"
+
+
+def test_fill_puts_the_recipes_between_their_own_markers(tmp_path: Path) -> None:
+    record = {"recipe": "default", "model": "student", "seeds": [13], "failed": [], "path": ["base", "teacher"], "metrics": {}}
+    content = {"summary": [record], "reference": "default", "device": "CPU", "rows": [], "items": {}}
+    (tmp_path / "2026-01-02-recipes.json").write_text(json.dumps(content), encoding="utf-8")
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{BEGIN}\n{END}\nbetween\n{RECIPES_BEGIN}\nold\n{RECIPES_END}\nafter\n", encoding="utf-8")
+    fill(readme, ROOT / COMPARE, tmp_path)
+    report, _, rest = readme.read_text(encoding="utf-8").partition(f"{END}\nbetween\n{RECIPES_BEGIN}\n")
+    assert "champion" in report
+    assert rest.startswith("| 레시피 ")
+    assert "| default | teacher |" in rest
+    assert "old" not in rest
+    assert rest.endswith(f"\n{RECIPES_END}\nafter\n")
+
+
 def test_ci_runs_the_test_line_as_it_stands() -> None:
     assert PINNED is not None
     printed = subprocess.run(
@@ -78,7 +98,7 @@ def test_fill_writes_nothing_without_a_run(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"compare\.json: no such file; run dvc repro first"):
-        fill(readme, tmp_path / "compare.json")
+        fill(readme, tmp_path / "compare.json", tmp_path)
     assert readme.read_text(encoding="utf-8") == f"{BEGIN}\n{END}\n"
 
 

@@ -1,4 +1,4 @@
-"""pipeline/options.py against the functions that its `_target_`s name: same knobs, same types, no torch."""
+"""pipeline/options against the functions that its `_target_`s name: same knobs, same types, no torch."""
 
 import ast
 import dataclasses
@@ -7,12 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
 from hydra.utils import get_method
 
-from pipeline.options import Function, Schedule, Template
+from pipeline.options.knobs import Function, Schedule, Template
+from pipeline.options.model import Shape
 from pipeline.schema import BY_TARGET, OPTIONS
 
 TRAINING = {"seed", "checkpoints", "on_log"}
@@ -29,13 +31,13 @@ RUNTIME = {
     "evaluate": {"metric_prefix", "threads"},
     "benchmark": {"baseline_a", "baseline_b", "threads", "seed", "on_round"},
     "compare": {"metrics", "predictions", "models_folder", "seed"},
-    "report": {"compare", "prepared", "knowledge", "sample", "graph", "step_metrics", "predictions", "stage_seconds"},
+    "report": {"compare", "prepared", "knowledge", "sample", "graph", "step_metrics", "predictions", "results", "stage_seconds"},
     "package": {"models_folder", "training_folder", "graph", "knowledge", "prepared", "metrics", "threads", "seed"},
 }
-# Knobs that the stage reads instead of the function: the folder of the archives, and the prefix of evaluate's metrics.
-READ_BY_STAGE = {"data": {"name", "metric_prefix"}}
+# Knobs that the stage reads instead of the function: the folder of the archives, the prefix of evaluate's metrics, a base to distil into.
+READ_BY_STAGE = {"data": {"name", "metric_prefix"}, "distill": {"student"}}
 SCRIPTS = {"sample": "make_sample", "data": "prepare_data", "graph": "build_graph", "model": "fetch_base"}
-NESTED = (Schedule, Template)
+NESTED = (Schedule, Shape, Template)
 
 options = pytest.mark.parametrize(("group", "schema"), [pytest.param(group, schema, id=name) for group, name, schema in OPTIONS])
 
@@ -64,6 +66,8 @@ def _plain(annotation: Any) -> Any:
         return get_args(annotation)[0]
     if get_origin(annotation) is Literal:
         return str
+    if get_origin(annotation) in (Union, UnionType):
+        return {_plain(option) for option in get_args(annotation)}
     if get_origin(annotation) is Sequence:
         return list[get_args(annotation)]
     if get_origin(annotation) is Mapping:

@@ -1,8 +1,8 @@
 """Pruning keeps its ratio, removes what does least, and leaves a stock model."""
 
 import copy
-import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +13,31 @@ from torch import Tensor
 from medllm.data.prompts import Prompts
 from medllm.engines import open_engine
 from medllm.errors import UserError
-from medllm.model.folder import Lineage, copy_tokenizer, load_model, read_lineage
+from medllm.model.folder import load_model, read_lineage, save_model
+from medllm.prune import importance
+from medllm.prune.combined import prune_combined
 from medllm.prune.depth import prune_depth
-from medllm.prune.ffn import prune_ffn
-from medllm.prune.heads import prune_heads
-from medllm.prune.plan import PRUNE_MAP_FILE, PruneResult, nearest
+from medllm.prune.plan import PruneResult
+from medllm.prune.shapes import Sizes
+from medllm.prune.width import prune_width
 from medllm.quantize.gguf import quantize_gguf
 
-CALIBRATION: dict[str, Any] = {"batch_rows": 8, "max_tokens": 512}
+SET: dict[str, Any] = {"batch_rows": 8, "max_tokens": 128, "sample_tokens": 400}
+WIDTH: dict[str, Any] = {**SET, "round_to": 64, "importance": importance.activation, "ridge": 0.01, "seed": 0}
+ALL = ["ffn", "heads", "hidden"]
 PRUNERS: dict[str, Callable[..., PruneResult]] = {
-    "ffn": lambda *paths, **knobs: prune_ffn(*paths, round_to=64, **CALIBRATION, **knobs),
-    "heads": lambda *paths, **knobs: prune_heads(*paths, **CALIBRATION, **knobs),
-    "depth": lambda *paths, **knobs: prune_depth(*paths, **CALIBRATION, **knobs),
-}
-
-
-@pytest.fixture(scope="module")
-def source(make_neox: Callable[..., Path]) -> Path:
-    """Four layers, four heads of 64, FFN 1024."""
-    return make_neox(hidden=256, layers=4, ffn=1024, seed=4)
-
-
-def rewritten(folder: Path, target: Path, change: Callable[[Any], None]) -> Path:
-    """A copy of a model folder with changed weights."""
-    model: Any = load_model(folder)
-    with torch.no_grad():
-        change(model)
-    model.to(torch.bfloat16).save_pretrained(target)
-    copy_tokenizer(folder, target)
-    read_lineage(folder).save(target)
-    return target
+    "ffn": lambda *paths, **knobs: prune_width(*paths, **{**WIDTH, "axes": ["ffn"], **knobs}),
+    "heads": lambda *paths, **knobs: prune_width(*paths, **{**WIDTH, "axes": ["heads"], **knobs}),
+    "width": lambda *paths, **knobs: prune_width(*paths, **{**WIDTH, "axes": ALL, **knobs}),
+    "depth": lambda *paths, **knobs: prune_depth(*paths, **{**SET, "metric": "block_influence", "iterative": False, "ridge": 0.1, **knobs}),
+    "combined": lambda *paths, **knobs: prune_combined(
+        *paths, **{**WIDTH, "axes": ALL, "metric": "block_influence", "budget": "parameters", "candidates": 3, **knobs}
+    ),
+}  # fmt: skip
+RATIOS = {"ffn": 0.25, "heads": 0.33, "width": 0.4, "depth": 0.22, "combined": 0.4}
+TOLERANCE = 0.08
+Rewrite = Callable[[Path, Callable[[Any], None]], Path]
+Read = Callable[[Path], dict[str, list[int]]]
 
 
 @torch.inference_mode()
@@ -51,205 +46,268 @@ def logits_of(model: Any, folder: Path) -> Tensor:
     return model(input_ids=torch.tensor([ids])).logits.float()
 
 
-def kept(folder: Path) -> dict[str, list[int]]:
-    content: dict[str, list[int]] = json.loads((folder / PRUNE_MAP_FILE).read_text(encoding="utf-8"))
-    return content
+def half_of_the_ffn(folder: Path) -> float:
+    """Its share of the parameters."""
+    sizes = Sizes.of(load_model(folder))
+    return sizes.removed(replace(sizes.source, ffn=256), "parameters")
 
 
-@pytest.mark.parametrize(("kind", "ratio"), [("ffn", 0.3), ("heads", 0.27), ("depth", 0.23)])
-def test_ratio_shape_reload_and_gguf(
-    kind: str, ratio: float, source: Path, small_prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def answers(folder: Path, gguf: Path) -> tuple[list[list[float]], list[list[float]]]:
+    """Log-probabilities of the same ids by llama.cpp and by transformers."""
+    schemes = dict.fromkeys(("scheme", "sensitive_scheme", "head_scheme"), "f16")
+    quantize_gguf(folder, Path("unused"), gguf, **schemes, importance="none", batch_rows=8, max_tokens=128)  # type: ignore[arg-type]
+    ids = Prompts.load(folder).question("위염에는 어떤 약을 쓰나요?")
+    engine, reference = open_engine(gguf, threads=1), open_engine(folder, threads=1, dtype="fp32")
+    both = engine.token_logprobs([ids]), reference.token_logprobs([ids])
+    engine.close()
+    return both
+
+
+@pytest.mark.parametrize("method", list(PRUNERS))
+@pytest.mark.parametrize("kind", ["gpt_neox", "llama", "qwen3"])
+def test_every_method_on_every_architecture(
+    kind: str, method: str, miniature: Callable[[str], Path], small_prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    kept_in: Read,
+) -> None:  # fmt: skip
     from transformers import AutoModelForCausalLM, PreTrainedModel
 
-    in_memory: list[Tensor] = []
+    source, target, in_memory = miniature(kind), tmp_path / "pruned", []
     save = PreTrainedModel.save_pretrained
 
     def seen(self: Any, *args: Any, **kwargs: Any) -> Any:
         model = copy.deepcopy(self).float()
-        model.gpt_neox.rotary_emb = type(model.gpt_neox.rotary_emb)(model.config)  # its table is not stored, and was rounded to bf16
+        model.base_model.rotary_emb = type(model.base_model.rotary_emb)(model.config)  # its table is not stored, and was rounded to bf16
         in_memory.append(logits_of(model, source))
         return save(self, *args, **kwargs)
 
     monkeypatch.setattr(PreTrainedModel, "save_pretrained", seen)
-    target = tmp_path / "pruned"
-    result = PRUNERS[kind](source, small_prepared, target, ratio=ratio, tolerance=0.05)
+    ratio = 0.15 if method == "heads" and kind != "gpt_neox" else RATIOS[method]
+    result = PRUNERS[method](source, small_prepared, target, ratio=ratio, tolerance=TOLERANCE)
 
-    model = AutoModelForCausalLM.from_pretrained(target, dtype=torch.float32).eval()
-    before = load_model(source).num_parameters()
-    assert result.parameters_before == before
-    assert result.parameters == model.num_parameters()
-    assert result.ratio == pytest.approx(1 - model.num_parameters() / before)
-    assert abs(result.ratio - ratio) <= 0.05
-    config = model.config
+    model: Any = AutoModelForCausalLM.from_pretrained(target, dtype=torch.float32).eval()
+    before: Any = load_model(source)
+    config, old = model.config, before.config
+    assert torch.equal(logits_of(model, target), in_memory[0])
+    assert (result.parameters_before, result.parameters) == (before.num_parameters(), model.num_parameters())
+    assert result.ratio == pytest.approx(1 - result.parameters / result.parameters_before)
+    assert abs(result.ratio - ratio) <= TOLERANCE
+    assert result.weight_bytes == sum(v.numel() * 2 for v in model.parameters())
+    unread = 0 if kind == "qwen3" else model.get_input_embeddings().weight.numel() * 2
+    assert result.decode_bytes == result.weight_bytes - unread < result.decode_bytes_before
     assert (result.hidden_size, result.num_heads) == (config.hidden_size, config.num_attention_heads)
     assert (result.num_layers, result.ffn_size) == (config.num_hidden_layers, config.intermediate_size)
+    assert 0 < result.calibration_loss_before < 20
+    assert 0 < result.calibration_loss < 20
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Linear):
             assert module.in_features % 64 == 0, name
-    assert torch.equal(logits_of(model, target), in_memory[0])
+    if kind == "gpt_neox":
+        assert config.hidden_size // config.num_attention_heads == 64
+    else:
+        assert config.head_dim == 64
+        assert config.num_attention_heads == 2 * config.num_key_value_heads
+    cuts = {
+        "ffn": config.intermediate_size < old.intermediate_size, "heads": config.num_attention_heads < old.num_attention_heads,
+        "hidden": config.hidden_size < old.hidden_size, "depth": config.num_hidden_layers < old.num_hidden_layers,
+    }  # fmt: skip
+    made = {axis for axis, cut in cuts.items() if cut}
+    with_heads = {"heads", "hidden"} if kind == "gpt_neox" else {"heads"}
+    assert made in {
+        "ffn": [{"ffn"}], "depth": [{"depth"}], "heads": [with_heads], "combined": [made],
+        "width": [{"heads", "hidden", "ffn"}, {"hidden", "ffn"}],  # of two key-value heads a half would go: more than of the others
+    }[method]
     lineage = read_lineage(target)
-    assert (lineage.parent, lineage.step, lineage.method) == (source.name, "prune", f"prune_{kind}")
+    assert (lineage.parent, lineage.step, lineage.params["ratio"]) == (source.name, "prune", ratio)
+    rows = kept_in(target)
+    assert (len(rows["layers"]), len(rows["hidden"])) == (config.num_hidden_layers, config.hidden_size)
+    assert set(rows) == {"layers", "hidden", *(f"layer.{i}.{part}" for i in rows["layers"] for part in ("ffn", "heads"))}
+    for index in rows["layers"]:
+        assert len(rows[f"layer.{index}.ffn"]) == config.intermediate_size
+        assert len(rows[f"layer.{index}.heads"]) == config.num_attention_heads
+    for indices in rows.values():
+        assert indices == sorted(set(indices))
+    if method == "combined":
+        gguf, reference = answers(target, tmp_path / "gguf")
+        assert torch.allclose(torch.tensor(gguf), torch.tensor(reference), atol=0.05)
 
-    quantize_gguf(target, tmp_path / "gguf", scheme="f16", head_scheme="f16")
-    engine, reference = open_engine(tmp_path / "gguf", threads=1), open_engine(target, threads=1, dtype="fp32")
-    prompt = Prompts.load(target).question("위염에는 어떤 약을 쓰나요?")
-    assert engine.generate([prompt], max_new_tokens=8) == reference.generate([prompt], max_new_tokens=8)
-    engine.close()
 
-
-def test_dead_channels_go_first_and_nothing_is_lost(source: Path, small_prepared: Path, tmp_path: Path) -> None:
-    dead = torch.randperm(1024, generator=torch.Generator().manual_seed(1))[:384]
+@pytest.mark.parametrize("kind", ["gpt_neox", "qwen3"])
+def test_dead_channels_go_first_and_nothing_is_lost(
+    kind: str, miniature: Callable[[str], Path], rewritten: Rewrite, small_prepared: Path, tmp_path: Path, kept_in: Read
+) -> None:
+    dead = torch.randperm(512, generator=torch.Generator().manual_seed(1))[:256]
 
     def kill(model: Any) -> None:
-        for layer in model.gpt_neox.layers:
-            layer.mlp.dense_4h_to_h.weight[:, dead] = 0
+        for layer in model.base_model.layers:
+            out = layer.mlp.dense_4h_to_h if kind == "gpt_neox" else layer.mlp.down_proj
+            out.weight[:, dead] = 0
 
-    planted = rewritten(source, tmp_path / "planted", kill)
-    result = PRUNERS["ffn"](planted, small_prepared, tmp_path / "pruned", ratio=0.215, tolerance=0.02)
-    assert result.ffn_size == 640
-    for channels in kept(tmp_path / "pruned").values():
-        assert set(channels) == set(range(1024)) - set(dead.tolist())
+    planted = rewritten(miniature(kind), kill)
+    result = PRUNERS["ffn"](planted, small_prepared, tmp_path / "pruned", ratio=half_of_the_ffn(planted), tolerance=0.001)
+    assert result.ffn_size == 256
+    rows = kept_in(tmp_path / "pruned")
+    for index in range(4):
+        assert set(rows[f"layer.{index}.ffn"]) == set(range(512)) - set(dead.tolist())
+    assert result.calibration_loss == pytest.approx(result.calibration_loss_before, abs=1e-3)
     before, after = (logits_of(load_model(folder), folder) for folder in (planted, tmp_path / "pruned"))
-    assert torch.allclose(before, after, atol=1e-4)
+    assert torch.allclose(before, after, atol=1e-3)
 
 
-def test_what_a_channel_adds_on_average_stays_in_the_bias(source: Path, small_prepared: Path, tmp_path: Path) -> None:
+def test_what_a_channel_adds_on_average_stays_in_the_bias(
+    miniature: Callable[[str], Path], rewritten: Rewrite, small_prepared: Path, tmp_path: Path, kept_in: Read
+) -> None:
     def constant(model: Any) -> None:
         for layer in model.gpt_neox.layers:
-            layer.mlp.dense_h_to_4h.weight[:384] = 0  # always the same activation, small but not nothing
-            layer.mlp.dense_h_to_4h.bias[:384] = 0.02
+            layer.mlp.dense_h_to_4h.weight[:256] = 0  # always the same activation, small but not nothing
+            layer.mlp.dense_h_to_4h.bias[:256] = 0.02
 
-    planted = rewritten(source, tmp_path / "planted", constant)
-    PRUNERS["ffn"](planted, small_prepared, tmp_path / "pruned", ratio=0.215, tolerance=0.02)
-    assert {min(channels) for channels in kept(tmp_path / "pruned").values()} == {384}
+    planted = rewritten(miniature("gpt_neox"), constant)
+    PRUNERS["ffn"](planted, small_prepared, tmp_path / "pruned", ratio=half_of_the_ffn(planted), tolerance=0.001, ridge=None)
+    assert min(kept_in(tmp_path / "pruned")["layer.0.ffn"]) == 256
     before, after = (logits_of(load_model(folder), folder) for folder in (planted, tmp_path / "pruned"))
-    assert (before - after).abs().max() < 0.05  # the bias is stored in bf16
+    assert (before - after).abs().max() < 0.02
 
 
-def test_a_layer_that_does_nothing_goes_first(source: Path, small_prepared: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["depth", "angular", "iterative"])
+@pytest.mark.parametrize("kind", ["gpt_neox", "llama"])
+def test_layers_that_do_nothing_go_first(
+    kind: str, method: str, miniature: Callable[[str], Path], rewritten: Rewrite, small_prepared: Path, tmp_path: Path, kept_in: Read
+) -> None:
     def kill(model: Any) -> None:
-        for output in (model.gpt_neox.layers[2].attention.dense, model.gpt_neox.layers[2].mlp.dense_4h_to_h):
-            output.weight.zero_()
-            output.bias.zero_()
+        for layer in model.base_model.layers[1:3]:
+            for name in ("attention.dense", "mlp.dense_4h_to_h") if kind == "gpt_neox" else ("self_attn.o_proj", "mlp.down_proj"):
+                for value in layer.get_submodule(name).parameters():
+                    value.zero_()
 
-    planted = rewritten(source, tmp_path / "planted", kill)
-    result = PRUNERS["depth"](planted, small_prepared, tmp_path / "pruned", ratio=0.23, tolerance=0.02)
-    assert result.num_layers == 3
-    assert kept(tmp_path / "pruned") == {"layers": [0, 1, 3]}
-    before, after = (logits_of(load_model(folder), folder) for folder in (planted, tmp_path / "pruned"))
-    assert torch.allclose(before, after, atol=1e-4)
+    planted = rewritten(miniature(kind), kill)
+    knobs: dict[str, Any] = {"angular": {"metric": "angular_distance"}, "iterative": {"iterative": True}}.get(method, {})
+    result = PRUNERS["depth"](planted, small_prepared, tmp_path / "pruned", ratio=0.45, tolerance=TOLERANCE, **knobs)
+    assert kept_in(tmp_path / "pruned")["layers"] == [0, 3]
+    assert result.calibration_loss == pytest.approx(result.calibration_loss_before, abs=1e-3)
 
 
-def test_strong_heads_and_channels_stay_and_the_rest_is_cut_alike(source: Path, small_prepared: Path, tmp_path: Path) -> None:
-    strong = [1, 3, 0, 2]  # by layer
-    quiet = range(32, 96)  # hidden channels that every norm switches off
+def test_a_block_of_layers_goes_as_one(miniature: Callable[[str], Path], rewritten: Rewrite, small_prepared: Path) -> None:
+    """Layer 2 undoes what layer 1 does: each is far from nothing, both together are nothing."""
+    from medllm.calibration import calibration_batches
+    from medllm.prune.depth import layers_to_keep
+
+    def cancel(model: Any) -> None:
+        model.config.use_parallel_residual = True
+        for place, layer in enumerate(model.gpt_neox.layers):
+            layer.attention.dense.weight.zero_()
+            layer.attention.dense.bias.zero_()
+            if place in (1, 2):
+                layer.mlp.dense_4h_to_h.weight.zero_()
+                layer.mlp.dense_4h_to_h.bias[:128] = 9.0 if place == 1 else -9.0
+            else:
+                layer.mlp.dense_4h_to_h.bias[128:] = 1.0
+
+    folder = rewritten(miniature("gpt_neox"), cancel)
+    model, batches = load_model(folder), calibration_batches(small_prepared, folder, batch_rows=8, max_tokens=256)
+    assert layers_to_keep(model, batches, keep=2, metric="angular_distance", iterative=False) == [0, 3]
+    assert layers_to_keep(model, batches, keep=2, metric="block_influence", iterative=False) != [0, 3]
+
+
+@pytest.mark.parametrize("kind", ["gpt_neox", "llama", "qwen3"])
+def test_strong_heads_and_channels_stay_and_the_rest_is_cut_alike(
+    kind: str, miniature: Callable[[str], Path], rewritten: Rewrite, small_prepared: Path, tmp_path: Path, kept_in: Read
+) -> None:
+    strong, quiet = [1, 0, 0, 1], range(32, 96)
 
     def plant(model: Any) -> None:
-        for layer, head in zip(model.gpt_neox.layers, strong, strict=True):
-            values = layer.attention.query_key_value.weight.view(4, 3, 64, 256)
-            values[head, 2] *= 20
-            for norm in (layer.input_layernorm, layer.post_attention_layernorm):
-                norm.weight[quiet] = 0
-                norm.bias[quiet] = 0
+        for layer, group in zip(model.base_model.layers, strong, strict=True):
+            if kind == "gpt_neox":
+                layer.attention.query_key_value.weight.view(4, 3, 64, 256)[group, 2] *= 20
+            else:
+                layer.self_attn.v_proj.weight[group * 64 : (group + 1) * 64] *= 20
+            for norm in (layer.input_layernorm, layer.post_attention_layernorm, *model.base_model.children()):
+                if "Norm" in type(norm).__name__:
+                    for value in norm.parameters():
+                        value[quiet] = 0
 
-    planted = rewritten(source, tmp_path / "planted", plant)
-    result = PRUNERS["heads"](planted, small_prepared, tmp_path / "pruned", ratio=0.27, tolerance=0.05)
-    rows = kept(tmp_path / "pruned")
-    assert (result.num_heads, result.hidden_size) == (3, 192)
-    assert all(head in rows[f"layer.{index}.heads"] for index, head in enumerate(strong))
-    assert rows["hidden"] == [*range(32), *range(96, 256)]
+    planted = rewritten(miniature(kind), plant)
+    result = PRUNERS["width"](planted, small_prepared, tmp_path / "pruned", ratio=0.5, tolerance=TOLERANCE, ridge=None)
+    rows, hidden = kept_in(tmp_path / "pruned"), len(load_model(planted).get_input_embeddings().weight[0])
+    assert result.hidden_size < hidden
+    assert not set(rows["hidden"]) & set(quiet) or result.hidden_size > hidden - 64
+    share = 1 if kind == "gpt_neox" else 2
+    assert all(group * share in rows[f"layer.{index}.heads"] for index, group in enumerate(strong))
     big, small = (load_model(folder).state_dict() for folder in (planted, tmp_path / "pruned"))
     for index in range(4):
-        heads, layer = rows[f"layer.{index}.heads"], f"gpt_neox.layers.{index}."
-        fused = big[layer + "attention.query_key_value.weight"].view(4, 3, 64, 256)[heads][..., rows["hidden"]]
-        assert torch.equal(small[layer + "attention.query_key_value.weight"], fused.reshape(3 * 192, 192))
-        dense = big[layer + "attention.dense.weight"].view(256, 4, 64)[rows["hidden"]][:, heads]
-        assert torch.equal(small[layer + "attention.dense.weight"], dense.reshape(192, 192))
-        for name, cut in (("mlp.dense_h_to_4h.weight", (slice(None), rows["hidden"])), ("mlp.dense_4h_to_h.bias", (rows["hidden"],))):
-            assert torch.equal(small[layer + name], big[layer + name][cut])
-    for name in ("gpt_neox.embed_in.weight", "embed_out.weight", "lm_head.weight"):
-        if name in small:
-            assert torch.equal(small[name], big[name][:, rows["hidden"]])
+        heads, ffn, keep = rows[f"layer.{index}.heads"], rows[f"layer.{index}.ffn"], rows["hidden"]
+        if kind == "gpt_neox":
+            layer = f"gpt_neox.layers.{index}."
+            name = layer + "attention.query_key_value.weight"
+            assert torch.equal(small[name], big[name].view(4, 3, 64, hidden)[heads][..., keep].reshape(-1, len(keep)))
+            name, entering = layer + "attention.dense.weight", [layer + "mlp.dense_h_to_4h.weight"]
+        else:
+            layer = f"model.layers.{index}."
+            name = layer + "self_attn.q_proj.weight"
+            assert torch.equal(small[name], big[name].view(4, 64, hidden)[heads][..., keep].reshape(-1, len(keep)))
+            name = layer + "self_attn.k_proj.weight"
+            assert torch.equal(small[name], big[name].view(2, 64, hidden)[[h // 2 for h in heads[::2]]][..., keep].reshape(-1, len(keep)))
+            name, entering = layer + "self_attn.o_proj.weight", [layer + "mlp.gate_proj.weight", layer + "mlp.up_proj.weight"]
+        assert torch.equal(small[name], big[name].view(hidden, 4, 64)[keep][:, heads].flatten(1))
+        assert all(torch.equal(small[name], big[name][ffn][:, keep]) for name in entering)
 
 
-@pytest.mark.parametrize("kind", ["ffn", "depth"])
-@pytest.mark.parametrize("architecture", ["llama", "qwen3", "tied_neox"])
-def test_other_architectures(kind: str, architecture: str, tiny_folder: Path, small_prepared: Path, tmp_path: Path) -> None:
-    from transformers import AutoModelForCausalLM, GPTNeoXConfig, LlamaConfig, Qwen3Config, set_seed
-
-    shape = {
-        "vocab_size": 600, "hidden_size": 64, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 2,
-        "initializer_range": 0.1, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1,
-    }  # fmt: skip
-    config = {
-        "llama": lambda: LlamaConfig(**shape, num_key_value_heads=1),
-        "qwen3": lambda: Qwen3Config(**shape, num_key_value_heads=1, head_dim=32, tie_word_embeddings=True),
-        "tied_neox": lambda: GPTNeoXConfig(**shape, tie_word_embeddings=True),
-    }[architecture]()
-    set_seed(3)
-    source = tmp_path / "source"
-    AutoModelForCausalLM.from_config(config).save_pretrained(source)
-    copy_tokenizer(tiny_folder, source)
-    Lineage(name="source", parent=None, step="test", method="random").save(source)
-    result = PRUNERS[kind](source, small_prepared, tmp_path / "pruned", ratio=0.22, tolerance=0.06)
-    model = load_model(tmp_path / "pruned")
-    assert model.num_parameters() == result.parameters < result.parameters_before
-    assert torch.isfinite(logits_of(model, tmp_path / "pruned")).all()
+def test_tied_embeddings_stay_tied(miniature: Callable[[str], Path], small_prepared: Path, tmp_path: Path) -> None:
+    result = PRUNERS["width"](miniature("tied_neox"), small_prepared, tmp_path / "pruned", ratio=0.4, tolerance=TOLERANCE)
+    model: Any = load_model(tmp_path / "pruned")
+    assert model.get_input_embeddings().weight is model.get_output_embeddings().weight
+    assert (model.num_parameters(), result.decode_bytes) == (result.parameters, result.weight_bytes)
 
 
-def test_heads_with_one_matrix_for_both_ends(tiny_folder: Path, small_prepared: Path, tmp_path: Path) -> None:
-    from transformers import AutoModelForCausalLM, GPTNeoXConfig
-
-    config = GPTNeoXConfig(
-        vocab_size=600, hidden_size=256, intermediate_size=256, num_hidden_layers=2, num_attention_heads=4, tie_word_embeddings=True
-    )
-    source = tmp_path / "source"
-    AutoModelForCausalLM.from_config(config).save_pretrained(source)
-    copy_tokenizer(tiny_folder, source)
-    Lineage(name="source", parent=None, step="test", method="random").save(source)
-    result = PRUNERS["heads"](source, small_prepared, tmp_path / "pruned", ratio=0.35, tolerance=0.05)
-    assert load_model(tmp_path / "pruned").num_parameters() == result.parameters
+def test_combined_keeps_the_bytes_read_per_token(miniature: Callable[[str], Path], small_prepared: Path, tmp_path: Path) -> None:
+    knobs = {"budget": "decode_bytes", "candidates": 1}
+    result = PRUNERS["combined"](miniature("llama"), small_prepared, tmp_path / "pruned", ratio=0.3, tolerance=0.02, **knobs)
+    assert abs(1 - result.decode_bytes / result.decode_bytes_before - 0.3) <= 0.02
+    assert result.ratio < 0.3
 
 
-def test_the_default_shape_loses_a_quarter(tiny_folder: Path, small_prepared: Path, tmp_path: Path) -> None:
-    from transformers import AutoModelForCausalLM, GPTNeoXConfig
-
-    config = GPTNeoXConfig(vocab_size=2048, hidden_size=256, num_hidden_layers=4, num_attention_heads=4, intermediate_size=1024)
-    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "source")
-    copy_tokenizer(tiny_folder, tmp_path / "source")
-    Lineage(name="source", parent=None, step="test", method="random").save(tmp_path / "source")
-    result = PRUNERS["ffn"](tmp_path / "source", small_prepared, tmp_path / "pruned", ratio=0.25, tolerance=0.02)
-    assert result.ratio == pytest.approx(0.25, abs=0.01)
-    assert result.ffn_size % 64 == 0
+def test_combined_takes_the_layer_that_does_nothing(learned: Path, small_prepared: Path, tmp_path: Path, kept_in: Read) -> None:
+    model: Any = load_model(learned)
+    dead = copy.deepcopy(model.gpt_neox.layers[0])
+    for value in (*dead.attention.dense.parameters(), *dead.mlp.dense_4h_to_h.parameters()):
+        value.data.zero_()
+    model.gpt_neox.layers.insert(1, dead)
+    model.config.num_hidden_layers = 3
+    planted = tmp_path / "planted"
+    save_model(model, planted, tokenizer_from=learned, lineage=read_lineage(learned))
+    share = sum(value.numel() for value in dead.parameters()) / load_model(planted).num_parameters()
+    result = PRUNERS["combined"](planted, small_prepared, tmp_path / "pruned", ratio=share, tolerance=0.05)
+    assert kept_in(tmp_path / "pruned")["layers"] == [0, 2]
+    assert result.calibration_loss == pytest.approx(result.calibration_loss_before, abs=1e-3)
 
 
 @pytest.mark.parametrize(
-    ("kind", "ratio", "reachable"), [("ffn", 0.85, "0.533, 0.571"), ("heads", 0.1, "0.307, 0.575"), ("depth", 0.4, "0.229, 0.458")]
+    ("method", "knobs", "error"),
+    [
+        ("ffn", {"ratio": 0.85}, r"prune\.ratio=0\.85: ffn widths in steps of 64 can only remove .*0\.3\d\d of the parameters; take one"),
+        ("heads", {"ratio": 0.1}, r"prune\.ratio=0\.1: .*can only remove 0\.\d+, 0\.\d+, 0\.\d+ of"),
+        ("depth", {"ratio": 0.4}, r"prune\.ratio=0\.4: whole layers can only remove 0\.\d+, 0\.\d+, 0\.\d+ of"),
+        ("combined", {"ratio": 0.3, "round_to": 256, "axes": ["ffn"]}, r"prune\.ratio=0\.3: layers and ffn widths can only remove"),
+        ("ffn", {"ratio": 0.3, "axes": ["ffn", "neck"]}, r"prune\.axes: 'neck' is none of ffn, heads, hidden"),
+        ("combined", {"ratio": 0.3, "axes": []}, r"prune\.axes: an empty list is none of"),
+        ("ffn", {"ratio": 0.3, "round_to": 512}, "there are no ffn widths in steps of 512 to remove"),
+        ("ffn", {"ratio": 0.25, "max_tokens": 8}, "no calibration item of at most 8 tokens"),
+    ],
 )
-def test_a_ratio_out_of_reach_names_those_in_reach(
-    kind: str, ratio: float, reachable: str, source: Path, small_prepared: Path, tmp_path: Path
+def test_bad_input_is_one_clear_line(
+    method: str, knobs: dict[str, Any], error: str, miniature: Callable[[str], Path], small_prepared: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match=rf"prune\.ratio={ratio}.*can only remove.*{reachable}") as error:
-        PRUNERS[kind](source, small_prepared, tmp_path / "pruned", ratio=ratio, tolerance=0.01)
-    assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match=error) as raised:
+        PRUNERS[method](miniature("gpt_neox"), small_prepared, tmp_path / "pruned", **{"tolerance": 0.01, **knobs})
+    assert "\n" not in str(raised.value)
     assert not (tmp_path / "pruned").exists()
 
 
-def test_shares_named_are_those_nearest() -> None:
-    with pytest.raises(UserError) as error:
-        nearest({width: 1000 - width for width in range(10, 1000, 10)}, parameters=1000, ratio=0.505, tolerance=0.001, what="widths")
-    shares = [float(word) for word in str(error.value).split("only remove ")[1].split(" of")[0].split(", ")]
-    assert len(shares) == 12
-    assert shares == sorted(shares)
-    assert min(shares) < 0.505 < max(shares)
-
-
-def test_nothing_to_remove_and_no_calibration(make_neox: Callable[..., Path], small_prepared: Path, tmp_path: Path) -> None:
-    smallest = make_neox(hidden=64, layers=1, ffn=64, seed=5)
-    for kind in PRUNERS:
-        with pytest.raises(UserError, match="there are no"):
-            PRUNERS[kind](smallest, small_prepared, tmp_path / "pruned", ratio=0.2, tolerance=0.1)
+def test_a_calibration_set_that_is_empty_or_too_short(miniature: Callable[[str], Path], small_prepared: Path, tmp_path: Path) -> None:
     (tmp_path / "calibration.jsonl").touch()
-    with pytest.raises(UserError, match="no calibration item"):
-        PRUNERS["ffn"](make_neox(ffn=512, seed=6), tmp_path, tmp_path / "pruned", ratio=0.2, tolerance=0.1)
+    for method, prune in PRUNERS.items():
+        with pytest.raises(UserError, match=r"calibration\.jsonl: no calibration item"):
+            prune(miniature("gpt_neox"), tmp_path, tmp_path / "pruned", ratio=RATIOS[method], tolerance=TOLERANCE)
+    items = (small_prepared / "calibration.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (tmp_path / "calibration.jsonl").write_text(items[0], encoding="utf-8")
+    with pytest.raises(UserError, match=r"calibration\.jsonl: \d+ tokens cannot rank 256 hidden channels; raise data\.num_calibration"):
+        PRUNERS["ffn"](miniature("gpt_neox"), tmp_path, tmp_path / "pruned", ratio=0.25, tolerance=TOLERANCE, max_tokens=1000)

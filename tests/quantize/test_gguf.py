@@ -4,8 +4,11 @@ import hashlib
 import json
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ from gguf.quants import dequantize
 from medllm.data.prompts import Prompts
 from medllm.engines import open_engine
 from medllm.errors import UserError
-from medllm.quantize.gguf import quantize_gguf
+from medllm.quantize.gguf import is_sensitive
 
 SEQUENCES = [[(7 * start + step * (start + 3)) % 570 + 2 for step in range(20 + start)] for start in range(4)]
 
@@ -36,11 +39,12 @@ def _worst_difference(first: Path, second: Path) -> float:
     ],
 )
 def test_counts_and_sizes(
-    scheme: str, head: str, counts: dict[str, int], bits: tuple[float, float], tiny_folder: Path, tmp_path: Path
-) -> None:
+    scheme: str, head: str, counts: dict[str, int], bits: tuple[float, float], tiny_folder: Path, plain_gguf: Callable[..., Any],
+    tmp_path: Path,
+) -> None:  # fmt: skip
     hashes = set()
     for name in ("first", "second"):
-        result = quantize_gguf(tiny_folder, tmp_path / name, scheme=scheme, head_scheme=head)  # type: ignore[arg-type]
+        result = plain_gguf(tiny_folder, tmp_path / name, scheme, head_scheme=head)
         written = tmp_path / name / "model.gguf"
         hashes.add(hashlib.sha256(written.read_bytes()).hexdigest())
         assert result.tensors == counts
@@ -51,38 +55,90 @@ def test_counts_and_sizes(
     assert len(hashes) == 1
 
 
-def test_pruned_widths_and_fallback(make_neox: Callable[..., Path], tmp_path: Path) -> None:
+def test_pruned_widths_and_fallback(make_neox: Callable[..., Path], plain_gguf: Callable[..., Any], tmp_path: Path) -> None:
     pruned = make_neox(hidden=192, layers=1, ffn=192, seed=1)
-    assert quantize_gguf(pruned, tmp_path / "f16", scheme="f16", head_scheme="f16").fallbacks == []
+    assert plain_gguf(pruned, tmp_path / "f16", "f16").fallbacks == []
     assert _worst_difference(tmp_path / "f16", pruned) < 0.02
     odd = make_neox(ffn=200, seed=2)  # only the layer that reads 200 values cannot be cut into blocks of 32
-    result = quantize_gguf(odd, tmp_path / "q8", scheme="q8_0", head_scheme="q8_0")
+    result = plain_gguf(odd, tmp_path / "q8", "q8_0")
     assert [line.split(":")[0] for line in result.fallbacks] == ["blk.0.ffn_down.weight", "blk.1.ffn_down.weight"]
     assert result.tensors["f16"] == 2
     assert _worst_difference(tmp_path / "q8", odd) < 0.3
 
 
-@pytest.mark.parametrize("kind", ["llama", "qwen3", "tied_neox", "sequential_neox"])
-def test_other_architectures_answer_like_transformers(kind: str, tiny_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "width", "types"),
+    [
+        ("q4_k", 256, {"q4_k"}),
+        ("q6_k", 192, {"q8_0"}),
+        ("q5_k", 192, {"q5_0"}),
+        ("q4_k", 192, {"q4_0"}),
+        ("q4_k", 200, {"f16"}),
+    ],
+)
+def test_a_width_without_whole_blocks_falls_back_and_says_so(
+    scheme: str, width: int, types: set[str], make_neox: Callable[..., Path], plain_gguf: Callable[..., Any], tmp_path: Path
+) -> None:
+    result = plain_gguf(make_neox(hidden=256, layers=1, ffn=width), tmp_path / "x", scheme)  # ffn_down alone reads `width` values
+    assert set(result.tensors) == {"f32", scheme, *types}
+    told = [] if types == {scheme} else [f"blk.0.ffn_down.weight: {scheme} cannot hold a width of {width}, kept in {types.pop()}"]
+    assert result.fallbacks == told
+
+
+def _random_model(kind: str, folder: Path, tokenizer_from: Path) -> Path:
     from transformers import AutoModelForCausalLM, GPTNeoXConfig, LlamaConfig, Qwen3Config, set_seed
 
     shape = {
-        "vocab_size": 600, "hidden_size": 128, "intermediate_size": 192, "num_hidden_layers": 2, "num_attention_heads": 2,
-        "max_position_embeddings": 256, "initializer_range": 0.1, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1,
+        "vocab_size": 600, "hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "max_position_embeddings": 256, "initializer_range": 0.06, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1,
     }  # fmt: skip
     config = {
-        "llama": lambda: LlamaConfig(**shape, num_key_value_heads=1, rope_theta=50000.0),
-        "qwen3": lambda: Qwen3Config(**shape, num_key_value_heads=1, head_dim=32, tie_word_embeddings=True),
+        "neox": lambda: GPTNeoXConfig(**shape),
+        "llama": lambda: LlamaConfig(**shape, num_key_value_heads=2, rope_theta=50000.0),
+        "qwen3": lambda: Qwen3Config(**shape, num_key_value_heads=2, head_dim=64, tie_word_embeddings=True),
         "tied_neox": lambda: GPTNeoXConfig(**shape, tie_word_embeddings=True),
         "sequential_neox": lambda: GPTNeoXConfig(**shape, use_parallel_residual=False),
     }[kind]()
     set_seed(3)
-    source = tmp_path / "source"
-    AutoModelForCausalLM.from_config(config).save_pretrained(source)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json", "prompt.json"):
-        shutil.copyfile(tiny_folder / name, source / name)
-    quantize_gguf(source, tmp_path / "gguf", scheme="f16", head_scheme="f16")
-    assert _worst_difference(tmp_path / "gguf", source) < 0.02
+        shutil.copyfile(tokenizer_from / name, folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["neox", "llama", "qwen3", "tied_neox", "sequential_neox"])
+def test_other_architectures_answer_like_transformers(
+    kind: str, tiny_folder: Path, plain_gguf: Callable[..., Any], tmp_path: Path
+) -> None:
+    """llama.cpp on the file against transformers on the folder: in 16 bits, and with the weights of each K type as they come back."""
+    source = _random_model(kind, tmp_path / "source", tiny_folder)
+    plain_gguf(source, tmp_path / "f16", "f16")
+    assert _worst_difference(tmp_path / "f16", source) < 0.02
+    for scheme in ("q4_0", "q4_k", "q5_k", "q6_k") if kind in ("neox", "llama", "qwen3") else ():
+        assert set(plain_gguf(source, tmp_path / scheme, scheme).tensors) == {"f32", scheme}
+        same = _dequantised(tmp_path / scheme, source, tmp_path / f"{scheme}_hf")
+        # llama.cpp rounds activations to 8 bits where weights are blocks: not the same, but far from what the wrong layout gives
+        assert _worst_difference(tmp_path / scheme, same) < 0.25
+
+
+def _dequantised(folder: Path, source: Path, target: Path) -> Path:
+    """The Hugging Face folder with the weights of the GGUF, put back into the order of transformers."""
+    from safetensors.numpy import save_file
+
+    from medllm.quantize.gguf_writer import GgufSource
+
+    opened = GgufSource(source)
+    written = {tensor.name: tensor for tensor in GGUFReader(folder / "model.gguf").tensors}
+    weights = {}
+    for tensor in opened.tensors:
+        found = dequantize(written[tensor.name].data, written[tensor.name].tensor_type).reshape(tensor.shape)
+        rows = np.arange(tensor.shape[0], dtype=np.float32)
+        order = opened.architecture.reorder(tensor.source, rows[:, None] if len(tensor.shape) > 1 else rows).ravel().astype(int)
+        weights[tensor.source] = np.empty_like(found)
+        weights[tensor.source][order] = found
+    shutil.copytree(source, target)
+    save_file(weights, target / "model.safetensors", metadata={"format": "pt"})
+    return target
 
 
 def _lines(count: int) -> list[str]:
@@ -134,25 +190,75 @@ def test_llamacpp_splits_text_like_the_training_tokenizer(tiny_folder: Path, tin
         ("config.json", {"rope_parameters": {"rope_type": "yarn"}}),
     ],
 )
-def test_what_llamacpp_cannot_reproduce_is_refused(file: str, change: dict[str, object], tiny_folder: Path, tmp_path: Path) -> None:
+def test_what_llamacpp_cannot_reproduce_is_refused(
+    file: str, change: dict[str, object], tiny_folder: Path, plain_gguf: Callable[..., Any], tmp_path: Path
+) -> None:
     source = tmp_path / "source"
     shutil.copytree(tiny_folder, source)
     content = json.loads((source / file).read_text(encoding="utf-8"))
     (source / file).write_text(json.dumps({**content, **change}), encoding="utf-8")
     with pytest.raises(UserError) as error:
-        quantize_gguf(source, tmp_path / "target", scheme="q8_0", head_scheme="q8_0")
+        plain_gguf(source, tmp_path / "target", "q8_0")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "target" / "model.gguf").exists()
 
 
-def test_unknown_scheme_and_missing_weights_are_refused(tiny_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="q3_k"):
-        quantize_gguf(tiny_folder, tmp_path / "x", scheme="q3_k", head_scheme="f16")  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("scheme", "knobs", "said"),
+    [
+        ("q3_k", {}, "q3_k"),
+        ("q4_0", {"head_scheme": "int4"}, "head_scheme.*int4"),
+        ("q4_0", {"sensitive_scheme": "int4"}, "sensitive_scheme.*int4"),
+        ("q4_0", {"importance": "hessian"}, "hessian"),
+        ("q8_0", {"importance": "activations"}, "changes nothing"),
+    ],
+)
+def test_wrong_knobs_are_refused(
+    scheme: str, knobs: dict[str, str], said: str, tiny_folder: Path, plain_gguf: Callable[..., Any], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=said) as error:
+        plain_gguf(tiny_folder, tmp_path / "x", scheme, **knobs)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_folder_that_is_no_model_is_refused(tiny_folder: Path, plain_gguf: Callable[..., Any], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"config\.json"):
-        quantize_gguf(tmp_path, tmp_path / "x", scheme="f16", head_scheme="f16")
+        plain_gguf(tmp_path, tmp_path / "x", "f16")
+    (tmp_path / "config.json").write_text("{", encoding="utf-8")
+    with pytest.raises(UserError, match="not JSON"):
+        plain_gguf(tmp_path, tmp_path / "x", "f16")
 
 
-def test_a_lost_or_damaged_tensor_is_found(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("spare", "fits"), [(30, True), (-1, False)])
+def test_spare_embedding_rows_are_padding_and_missing_ones_are_refused(
+    spare: int, fits: bool, tiny_folder: Path, plain_gguf: Callable[..., Any], tmp_path: Path
+) -> None:
+    from medllm.engines.llamacpp_engine import LlamaCppEngine
+    from medllm.model.folder import load_model
+
+    model: Any = load_model(tiny_folder)
+    rows = Prompts.load(tiny_folder).tokenizer.get_vocab_size() + spare
+    model.resize_token_embeddings(rows, mean_resizing=False)
+    source = tmp_path / "source"
+    shutil.copytree(tiny_folder, source)
+    model.save_pretrained(source)
+    if not fits:
+        with pytest.raises(UserError, match=f"the {rows} embedding rows"):
+            plain_gguf(source, tmp_path / "x", "f16")
+        return
+    plain_gguf(source, tmp_path / "x", "f16")
+    assert _worst_difference(tmp_path / "x", source) < 0.02
+    assert LlamaCppEngine(tmp_path / "x", threads=1).tokenize("감기는 12.5") == Prompts.load(tiny_folder).text("감기는 12.5")
+    changed = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    (source / "config.json").write_text(json.dumps({**changed, "vocab_size": 700}), encoding="utf-8")
+    with pytest.raises(UserError, match="vocab_size=700"):
+        plain_gguf(source, tmp_path / "y", "f16")
+
+
+def test_a_lost_or_damaged_tensor_is_found(
+    tiny_folder: Path, plain_gguf: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write = GGUFWriter.write_tensor_data
 
     def damaged(self: GGUFWriter, tensor: np.ndarray, *rest: object) -> None:
@@ -160,7 +266,33 @@ def test_a_lost_or_damaged_tensor_is_found(tiny_folder: Path, tmp_path: Path, mo
 
     monkeypatch.setattr(GGUFWriter, "write_tensor_data", damaged)
     with pytest.raises(RuntimeError, match="lost"):
-        quantize_gguf(tiny_folder, tmp_path / "x", scheme="q8_0", head_scheme="q8_0")
+        plain_gguf(tiny_folder, tmp_path / "x", "q8_0")
+
+
+def test_the_spared_layers_are_those_of_llamacpp() -> None:
+    # use_more_bits of llama.cpp for 24 layers: the first and last eighth, and every third between
+    spared = [layer for layer in range(24) if is_sensitive(f"blk.{layer}.ffn_down.weight", 24)]
+    assert spared == [0, 1, 2, 5, 8, 11, 14, 17, 20, 21, 22, 23]
+    assert not any(is_sensitive(f"blk.0.{name}.weight", 24) for name in ("attn_q", "attn_k", "attn_output", "ffn_up"))
+
+
+def test_sensitive_matrices_get_their_own_scheme(make_neox: Callable[..., Path], plain_gguf: Callable[..., Any], tmp_path: Path) -> None:
+    result = plain_gguf(make_neox(hidden=256, layers=4, ffn=256), tmp_path / "x", "q4_k", sensitive_scheme="q6_k", head_scheme="q8_0")
+    assert result.tensors == {"f32": 34, "q4_k": 12, "q6_k": 4, "q8_0": 2}
+    types = {tensor.name: tensor.tensor_type.name for tensor in GGUFReader(tmp_path / "x" / "model.gguf").tensors}
+    spared = {f"blk.{layer}.{part}.weight" for layer in (2, 3) for part in ("attn_qkv", "ffn_down")}
+    assert {name for name, kind in types.items() if kind == "Q6_K"} == spared
+    assert {name for name, kind in types.items() if kind == "Q8_0"} == {"token_embd.weight", "output.weight"}
+
+
+def test_without_calibration_no_torch_is_imported(tiny_folder: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from medllm.quantize.gguf import quantize_gguf; "
+        "quantize_gguf(Path(sys.argv[1]), Path('unused'), Path(sys.argv[2]), scheme='q4_k', sensitive_scheme='q6_k', "
+        "head_scheme='q8_0', importance='none', batch_rows=1, max_tokens=8); print({'torch', 'transformers'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tiny_folder, tmp_path / "x"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_weights_come_back_from_the_file(tiny_folder: Path, tiny_gguf: dict[str, Path]) -> None:

@@ -210,6 +210,7 @@ def _inputs(folder: Path) -> dict[str, Any]:
         "graph": write_graph(folder / "graph"),
         "step_metrics": copy.deepcopy(_STEP_METRICS),
         "predictions": write_predictions(folder / "predictions"),
+        "results": folder / "results",
         "stage_seconds": dict(STAGE_SECONDS),
         "examples": 8,
     }

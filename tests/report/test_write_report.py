@@ -80,6 +80,8 @@ def test_page_is_well_formed_self_contained_and_complete(written: dict[str, str]
     for word in ("달성", "미달", "미측정", "실격", "이득 없음 (no gain)", "판단 불가", USE_NOTICE):
         assert word in page.visible
     assert sum(svg[0] == "svg" for svg in page.tags) == 7
+    assert "experiments" not in ids, "there are no results"
+    assert "<h2>8. 단계별 시간</h2>" in text
 
 
 def test_nothing_points_out_of_the_files(written: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -1,0 +1,76 @@
+"""The frozen weights that an adapter is trained on: fp32, or NF4 and LLM.int8 by bitsandbytes (QLoRA, Dettmers et al. 2023, 2305.14314)."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from transformers import PreTrainedModel
+
+from medllm.batches import compute_device
+from medllm.errors import UserError
+from medllm.model.folder import GGUF_FILE, LINEAGE_FILE, load_model, read_lineage
+
+Precision = Literal["fp32", "nf4", "int8"]
+_NF4_BLOCK = 64  # bitsandbytes on a CPU crashes at the first forward pass with other input widths
+
+
+def refuse_quantized(source: Path) -> None:
+    """UserError when the weights at `source` are quantised already: a merged adapter would be rounded away, and a GGUF takes none."""
+    config = source / "config.json"
+    scheme = ""
+    if config.is_file():
+        scheme = str(json.loads(config.read_text(encoding="utf-8")).get("quantization_config", {}).get("quant_method", ""))
+    elif (source / GGUF_FILE).is_file():
+        scheme = "GGUF"
+    if not scheme:
+        return
+    parent = read_lineage(source).parent if (source / LINEAGE_FILE).is_file() else None
+    instead = f"{parent}, which it was made from" if parent else "the model it was made from"
+    raise UserError(f"{source}: already quantised ({scheme}), which no adapter can be merged into; fine-tune {instead}, then quantise")
+
+
+def load_frozen(source: Path, *, base_precision: Precision, compute: torch.dtype) -> PreTrainedModel:
+    """The model at `source`, its linear layers but the output in `base_precision` ("fp32", "nf4", "int8"), everything else in fp32.
+
+    `compute` is the type that 4-bit weights are multiplied in. UserError when NF4 cannot take the widths.
+    """
+    if base_precision not in get_args(Precision):
+        raise UserError(f"finetune.base_precision: {base_precision!r} is unknown; use one of {', '.join(get_args(Precision))}")
+    if base_precision == "fp32":
+        return load_model(source)
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # else a line for every int8 product: "inputs will be cast"
+    config: Any = BitsAndBytesConfig
+    settings = config(
+        load_in_8bit=base_precision == "int8", load_in_4bit=base_precision == "nf4", bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=compute, bnb_4bit_use_double_quant=True,
+    )  # fmt: skip
+    auto: Any = AutoModelForCausalLM
+    model: Any = auto.from_pretrained(source, dtype=torch.float32, quantization_config=settings, device_map={"": compute_device().type})
+    if base_precision == "nf4":
+        narrow = [f"{name} ({m.in_features})" for name, m in _quantized_layers(model) if m.in_features % _NF4_BLOCK]
+        if narrow:
+            needs = f"NF4 needs widths that are a multiple of {_NF4_BLOCK}"
+            raise UserError(f"{source}: {', '.join(narrow[:3])}; {needs}; take finetune.base_precision int8 or fp32")
+    loaded: PreTrainedModel = model.eval()
+    return loaded
+
+
+def dequantised(model: PreTrainedModel) -> PreTrainedModel:
+    """The same model in plain fp32 layers on the CPU: exactly the weights that a quantised layer trains with. In place."""
+    plain: Any = model
+    if not getattr(plain, "is_quantized", False):
+        return model
+    for _, layer in _quantized_layers(model):
+        layer.to("cpu")  # its own, as cpu() of the whole model leaves the scales of int8 where they were
+    restored: PreTrainedModel = plain.dequantize(torch.float32).float()  # a bias was turned into the type of the activations
+    return restored
+
+
+def _quantized_layers(model: PreTrainedModel) -> list[tuple[str, Any]]:
+    from bitsandbytes.nn import modules as bnb
+
+    return [(name, module) for name, module in model.named_modules() if isinstance(module, bnb.Linear4bit | bnb.Linear8bitLt)]

@@ -1,0 +1,116 @@
+"""python -m pipeline.recipes: what it runs, what it skips, and that the user's repository stays as it is."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medllm.errors import UserError
+from pipeline.recipe_run import Job, error_line, on_chain
+from pipeline.recipes import put, start, todo
+
+ALL = ["default-13", "default-14", "prune_random-13", "prune_random-14"]
+JOBS = [Job(recipe=recipe, seed=seed) for recipe in ("default", "prune_random") for seed in (13, 14)]
+
+
+def rows(recipe: str, seed: int, *, commit: str = "now", error: str = "") -> list[dict[str, Any]]:
+    return [{"recipe": recipe, "seed": seed, "model": model, "commit": commit, "error": error} for model in ("teacher", "student")]
+
+
+@pytest.mark.parametrize(("recipe", "wanted"), [
+    ("default", ["seed=13"]),
+    ("prune_random", ["experiment=prune_random", "seed=13"]),
+    ("miniature+prune_random", ["experiment=[miniature,prune_random]", "seed=13"]),
+])  # fmt: skip
+def test_overrides_of_a_recipe(recipe: str, wanted: list[str]) -> None:
+    assert Job(recipe=recipe, seed=13).overrides == wanted
+
+
+@pytest.mark.parametrize(("changed", "wanted"), [
+    ({}, ["pruned", "distilled", "student"]),
+    ({"quantize": "teacher"}, []),
+    ({"quantize": "pruned"}, ["pruned"]),
+    ({"distill": "teacher", "prune": "distilled", "student": "pruned"}, ["distilled", "pruned", "student"]),
+    ({"student": "pruned"}, ["pruned", "student"]),
+])  # fmt: skip
+def test_models_of_a_chain(changed: dict[str, str], wanted: list[str]) -> None:
+    chain = {"prune": "teacher", "distill": "pruned", "student": "distilled", "quantize": "student"}
+    assert on_chain(chain | changed) == wanted
+
+
+@pytest.mark.parametrize(("done", "retry", "left"), [
+    (rows("default", 13), False, ALL[1:]),
+    (rows("default", 13, commit="before"), False, ALL),
+    (rows("default", 13, error="no"), False, ALL[1:]),
+    ([*rows("default", 13)[:1], *rows("default", 13, error="no")[1:]], True, ALL),
+    ([row for job in JOBS for row in rows(job.recipe, job.seed)], True, []),
+])  # fmt: skip
+def test_what_is_left_to_run(done: list[dict[str, Any]], retry: bool, left: list[str]) -> None:
+    assert [job.name for job in todo({"rows": done}, JOBS, commit="now", retry_failed=retry)] == left
+
+
+def test_rows_of_a_job_are_replaced_and_stand_in_the_order_asked_for() -> None:
+    content: dict[str, Any] = {"rows": [*rows("earlier", 13), *rows("prune_random", 13, commit="before")], "items": {"a": [0]}}
+    put(content, rows("default", 13), {"b": [1]}, order=JOBS)
+    put(content, rows("prune_random", 13), {}, order=JOBS)
+    assert [(row["recipe"], row["commit"]) for row in content["rows"][::2]] == [
+        ("earlier", "now"), ("default", "now"), ("prune_random", "now"),
+    ]  # fmt: skip
+    assert len(content["rows"]) == 6
+    assert content["items"] == {"a": [0], "b": [1]}
+
+
+def test_a_file_is_not_gone_on_with_against_another_reference(tmp_path: Path) -> None:
+    path = tmp_path / "2026-01-02-recipes.json"
+    path.write_text(json.dumps({"reference": "default", "rows": [], "items": {}, "summary": []}), encoding="utf-8")
+    assert start(path, "default", 1)["device"].endswith(", 1 thread")
+    with pytest.raises(UserError, match="its reference is 'default', not 'other'"):
+        start(path, "other", 1)
+
+
+@pytest.mark.parametrize(("log", "wanted"), [
+    ("error: prune.ratio=9: too much\nERROR: failed to reproduce 'prune'", "prune.ratio=9: too much"),
+    ("Traceback\nTypeError: f() got\nERROR: failed to reproduce 'distill': failed to run", "TypeError: f() got"),
+    ("torch.OutOfMemoryError: no\nERROR: failed", "torch.OutOfMemoryError: no"),
+    ("ERROR: failed to reproduce 'x'\nlast", "ERROR: failed to reproduce 'x'"),
+    ("fatal: not a git repository", "fatal: not a git repository"),
+    ("killed", "killed"),
+    ("", "no output"),
+    ("error: {clone}/artifacts/x: no such file", "artifacts/x: no such file"),
+])  # fmt: skip
+def test_one_line_says_what_went_wrong(log: str, wanted: str, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(log.replace("{clone}", str(tmp_path / "clone")), encoding="utf-8")
+    assert error_line(tmp_path / "log", tmp_path / "clone") == wanted
+
+
+def _recipes(repository: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("DVC_")}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    command = [sys.executable, "-m", "pipeline.recipes", *words]
+    return subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_a_recipe_that_does_not_compose_is_a_failed_row_and_touches_nothing(repository: Path, run: Any, tmp_path: Path) -> None:
+    def state() -> list[str]:
+        return [run(repository, "git", *words.split()).stdout for words in ("status --porcelain", "for-each-ref", "stash list")]
+
+    before = state()
+    results, work = tmp_path / "2026-01-02-recipes.json", tmp_path / "work"
+    words = ("run", "--recipes", "nope", "--seeds", "1", "--results", str(results), "--work", str(work), "--threads", "1")
+    done = _recipes(repository, *words)
+    assert done.returncode == 0, done.stderr
+    content = json.loads(results.read_text(encoding="utf-8"))
+    assert [(row["model"], row["seed"]) for row in content["rows"]] == [("student_gguf_q8_0", 1), ("student_gguf_q4_0", 1)]
+    assert "Could not find 'experiment/nope'" in content["rows"][0]["error"]
+    assert str(tmp_path) not in results.read_text(encoding="utf-8")
+    assert [(one["seeds"], len(one["failed"])) for one in content["summary"]] == [([], 1), ([], 1)]
+    assert [path.name for path in work.iterdir()] == ["nope-1.log"]
+    assert state() == before
+    first = results.read_bytes()
+    again = _recipes(repository, *words)
+    assert "1 of 1 are done" in again.stdout
+    assert results.read_bytes() == first
