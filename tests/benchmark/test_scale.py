@@ -96,7 +96,7 @@ def test_an_interrupted_build_continues_where_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("disk", "memory", "message"),
-    [(5.1, 64, r"5\.2 GiB are needed for 2 models and 5\.1 are free"), (6, 9, r"9\.3 GiB of memory are needed and 9\.0 are available")],
+    [(5.1, 64, r"5\.2 GiB are needed for 2 models and 5\.1 are free"), (6, 9, r"10\.2 GiB of memory are needed and 9\.0 are available")],
 )
 def test_too_little_room_is_said_before_anything_is_built(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: float, memory: float, message: str

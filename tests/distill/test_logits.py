@@ -211,3 +211,20 @@ def test_the_loss_is_a_knob(tiny_folder: Path, student: Path, fewer: Path, tmp_p
     )  # fmt: skip
     assert set(calls) == {2.0}
     assert read_lineage(tmp_path / "distilled").method == "reverse"
+
+
+@pytest.mark.parametrize("change", [{"packing": True}, {"gradient_checkpointing": True}])
+def test_hidden_states_are_seen_however_a_step_is_made(
+    change: dict[str, bool], tiny_folder: Path, student: Path, fewer: Path, tmp_path: Path
+) -> None:
+    """Two steps on one batch with everything in it."""
+    plain = dataclasses.replace(SCHEDULE, num_epochs=2.0, batch_tokens=10**6)
+    losses = []
+    for schedule in (plain, dataclasses.replace(plain, **change)):
+        result = distill_logits(
+            tiny_folder, student, fewer, tmp_path / "distilled", checkpoints=tmp_path / "checkpoints",
+            **{**KNOBS, "alpha": 0.0, "hidden_weight": 5.0, "schedule": schedule},
+        )  # fmt: skip
+        losses.append((result.training.loss_first, result.training.loss_last))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    assert losses[0][0] > 1.0

