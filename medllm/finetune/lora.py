@@ -1,6 +1,7 @@
 """LoRA (Hu et al. 2021, arXiv 2106.09685) and its kin by PEFT, loss on answers only, merged into the weights."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from medllm.model.folder import Lineage, save_model, sha256_of
 from medllm.training import LogFunction, Schedule, TrainResult, train
 
 ADAPTER_FOLDER = "adapter"
+PRUNE_MAP_FILE = "prune_map.json"  # written by prune
 # fp32 sums in another order; far below one bf16 step of a logit near 10 (0.06).
 _MERGE_TOLERANCE = 1e-2
 
@@ -123,6 +125,8 @@ def finetune_lora(
         notes={} if base_precision == "fp32" else {"merged_into": f"the weights of {source.name}, dequantised from {base_precision}"},
     )  # fmt: skip
     save_model(tuned, target, tokenizer_from=source, lineage=lineage)
+    if (source / PRUNE_MAP_FILE).is_file():  # a distillation that follows finds the teacher's layers and channels by it
+        shutil.copyfile(source / PRUNE_MAP_FILE, target / PRUNE_MAP_FILE)
     return FinetuneResult(
         parameters=tuned.num_parameters(), trainable_parameters=trainable, examples=len(examples), merge_error=error, training=result
     )

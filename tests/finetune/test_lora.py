@@ -260,3 +260,11 @@ def test_qlora_on_a_gpu(precision: str, tiny_folder: Path, few: Path, tmp_path: 
     assert result.training.loss_last < result.training.loss_first
     assert result.merge_error < 1e-2
     assert {value.device.type for value in load_model(tmp_path / "teacher").parameters()} == {"cpu"}
+
+
+def test_the_map_of_pruning_goes_along(tiny_folder: Path, few: Path, tmp_path: Path) -> None:
+    source = Path(shutil.copytree(tiny_folder, tmp_path / "pruned"))
+    (source / "prune_map.json").write_text('{"layers": [0, 1]}\n', encoding="utf-8")
+    knobs = {**KNOBS, "schedule": dataclasses.replace(SCHEDULE, num_epochs=0.1)}
+    finetune_lora(source, few, tmp_path / "student", checkpoints=tmp_path / "checkpoints", **knobs)
+    assert (tmp_path / "student" / "prune_map.json").read_bytes() == (source / "prune_map.json").read_bytes()
