@@ -10,7 +10,7 @@ import torch
 from transformers import PreTrainedModel
 
 from medllm.batches import compute_device
-from medllm.data.examples import qa_examples
+from medllm.data.examples import Example, qa_examples
 from medllm.data.prompts import Prompts
 from medllm.data.records import read_records
 from medllm.distill.cache import cache_logits
@@ -23,7 +23,7 @@ from medllm.distill.vocabulary import logit_rows, shared_vocabulary
 from medllm.errors import UserError
 from medllm.model.architecture import lora_targets as adapted_layers
 from medllm.model.folder import Lineage, load_model, save_model, sha256_of
-from medllm.training import LogFunction, Schedule, TrainResult, train
+from medllm.training import LogFunction, Schedule, TokenBatches, TrainResult, train
 
 _LOGITS, _SELF_DATA = "teacher_logits", "self_data"
 
@@ -77,8 +77,8 @@ def distill_logits(
     logits = None
     if alpha:
         logits = cache_logits(
-            teacher, examples, checkpoints / _LOGITS, top_k=top_k, temperature=temperature, batch_rows=batch_rows, vocabulary=vocabulary,
-            dtype=dtype,
+            teacher, _seen(examples, schedule, seed), checkpoints / _LOGITS, top_k=top_k, temperature=temperature, batch_rows=batch_rows,
+            vocabulary=vocabulary, dtype=dtype,
         )  # fmt: skip
     plain: Any = load_model(source)
     objective = Objective(
@@ -108,6 +108,14 @@ def distill_logits(
         cached_tokens=logits.tokens if logits else 0, cached_bytes=logits.bytes if logits else 0, written=data.written, kept=data.kept,
         training=result,
     )  # fmt: skip
+
+
+def _seen(examples: Sequence[Example], schedule: Schedule, seed: int) -> list[Example]:
+    """The examples that this training comes to; less than an epoch leaves some out, and the teacher need not read those."""
+    batches = TokenBatches(
+        examples, num_epochs=schedule.num_epochs, batch_tokens=schedule.batch_tokens, packing=schedule.packing, seed=seed
+    ).batches
+    return [examples[key] for key in sorted({example.key for batch in batches for example in batch})]
 
 
 def _adapted(student: PreTrainedModel, *, rank: int, targets: Sequence[str]) -> Any:
