@@ -125,7 +125,7 @@ def test_overrides_of_the_readme_compose(override: str) -> None:
     from pipeline.compose import compose
 
     key, _, values = override.partition("=")
-    group = ["model=local"] if key == "model.source" else []
+    group = {"model.source": ["model=local"], "model.weights": ["model=polyglot_ko_1_3b"]}.get(key, [])
     for value in values.split(","):
         compose([*group, f"{key}={value}"])
 
