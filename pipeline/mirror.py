@@ -19,7 +19,7 @@ from pipeline.tracking import INPUTS_TAG, STAGE_TAG, connect, flat_params
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-TRAINING = ("fetch_base", "finetune", "distill")  # stages that open live runs
+TRAINING = ("fetch_base", "finetune", "distill", "rescue")  # stages that open live runs
 PARENT_TAG, LOCK_TAG, STAGE_KEY_TAG = "mlflow.parentRunId", "dvc.lock_sha256", "dvc.stage_sha256"
 
 
