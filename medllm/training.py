@@ -1,6 +1,7 @@
 """The one trainer: Hugging Face Trainer over token-budget batches, on one process or many (torchrun, FSDP)."""
 
 import json
+import logging
 import math
 import random
 import time
@@ -19,6 +20,7 @@ from medllm.data.examples import Example
 from medllm.errors import UserError
 
 LogFunction = Callable[[Mapping[str, float], int], None]
+_LOG = logging.getLogger(__name__)
 OPTIMIZERS = {"adamw": "adamw_torch_fused", "adamw_8bit": "adamw_bnb_8bit"}  # the names that TrainingArguments has for them
 
 
@@ -72,6 +74,11 @@ class TokenBatches(Dataset[list[Example]]):
             batches = list(self._cut([examples[i] for i in order], batch_tokens, packing))
             rng.shuffle(batches)
             self.batches += batches
+
+    @classmethod
+    def of(cls, examples: Sequence[Example], schedule: Schedule, *, seed: int) -> "TokenBatches":
+        """The batches that `train` deals out under this schedule."""
+        return cls(examples, num_epochs=schedule.num_epochs, batch_tokens=schedule.batch_tokens, packing=schedule.packing, seed=seed)
 
     @staticmethod
     def _cut(ordered: Sequence[Example], batch_tokens: int, packing: bool) -> "list[list[Example]]":
@@ -141,8 +148,8 @@ def _whole(state: Path) -> bool:
     return True
 
 
-def _newest_checkpoint(checkpoints: Path) -> Path | None:
-    """The trainer's state is written last: a checkpoint without it, or with half of it, was cut off."""
+def newest_checkpoint(checkpoints: Path) -> Path | None:
+    """What `train` would go on from. The trainer's state is written last: a checkpoint without it, or with half of it, was cut off."""
     whole = [path.parent for path in checkpoints.glob("checkpoint-*/trainer_state.json") if _whole(path)]
     return max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
 
@@ -171,9 +178,7 @@ def train(
         raise ValueError(f"precision must be fp32 or bf16, got {schedule.precision!r}")
     if schedule.optimizer not in OPTIMIZERS:
         raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {schedule.optimizer!r}")
-    dataset = TokenBatches(
-        examples, num_epochs=schedule.num_epochs, batch_tokens=schedule.batch_tokens, packing=schedule.packing, seed=seed
-    )
+    dataset = TokenBatches.of(examples, schedule, seed=seed)
     if not len(dataset):
         raise UserError(f"schedule.num_epochs={schedule.num_epochs} of {len(examples)} examples is no batch at all; raise it or add data")
     config: Any = model.config
@@ -182,7 +187,9 @@ def train(
         model=model, args=_arguments(schedule, steps=len(dataset), seed=seed, checkpoints=checkpoints), train_dataset=dataset,
         data_collator=collate_packed if schedule.packing else collate, callbacks=[_Watch(on_log)], **trainer_options,
     )  # fmt: skip
-    newest = _newest_checkpoint(checkpoints)
+    newest = newest_checkpoint(checkpoints)
+    if newest:
+        _LOG.info("%s: going on from it", newest)
     model.train()
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)

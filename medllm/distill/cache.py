@@ -14,7 +14,7 @@ from torch import Tensor
 
 from medllm.batches import IGNORED, collate, compute_device
 from medllm.data.examples import Example
-from medllm.model.folder import load_model, sha256_of
+from medllm.model.folder import load_model, model_sha256
 
 _MASS = 1 - 1e-4  # entries are kept until they hold this much of the teacher's probability
 _SHARD_EXAMPLES = 128  # what a kill costs at most
@@ -91,9 +91,7 @@ def _shard_folder(folder: Path, number: int) -> Path:
 
 def _key(teacher: Path, examples: Sequence[Example], knobs: Sequence[float]) -> str:
     """Identity of what is cached: the teacher's weights, the tokens, the knobs."""
-    digest = hashlib.sha256(repr((_FORMAT, _MASS, _SHARD_EXAMPLES, *knobs)).encode())
-    for path in sorted([teacher / "config.json", *teacher.glob("*.safetensors")]):
-        digest.update(sha256_of(path).encode())
+    digest = hashlib.sha256(repr((_FORMAT, _MASS, _SHARD_EXAMPLES, *knobs, model_sha256(teacher))).encode())
     for example in examples:
         digest.update(repr((list(example.ids), example.scored, example.key)).encode())
     return digest.hexdigest()

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from medllm.calibration import hooked
 from medllm.errors import UserError
 from medllm.model.architecture import layers_of
-
-_MAP_FILE = "prune_map.json"
+from medllm.model.folder import PRUNE_MAP_FILE
 
 
 def _kept(found: Mapping[str, Sequence[int]], name: str, *, ours: int, theirs: int, where: Path) -> list[int]:
@@ -35,7 +35,7 @@ class HiddenStates:
 
     def __init__(self, teacher: PreTrainedModel, student: PreTrainedModel, folder: Path) -> None:
         """`folder` is the student's: its prune_map.json says which layers and channels of the teacher it has (all, when it says none)."""
-        path = folder / _MAP_FILE
+        path = folder / PRUNE_MAP_FILE
         found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         theirs, ours = layers_of(teacher), layers_of(student)
         self._layers = _kept(found, "layers", ours=len(ours), theirs=len(theirs), where=path)
@@ -70,13 +70,5 @@ def _normalised(states: Tensor) -> Tensor:
 @contextmanager
 def _watched(modules: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
     outputs: list[Tensor] = []
-
-    def see(module: nn.Module, args: Any, output: Any) -> None:
-        outputs.append(output[0] if isinstance(output, tuple) else output)
-
-    handles = [module.register_forward_hook(see) for module in modules]
-    try:
+    with hooked(modules, lambda _, inputs, output: outputs.append(output)):
         yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -112,9 +112,7 @@ def distill_logits(
 
 def _seen(examples: Sequence[Example], schedule: Schedule, seed: int) -> list[Example]:
     """The examples that this training comes to; less than an epoch leaves some out, and the teacher need not read those."""
-    batches = TokenBatches(
-        examples, num_epochs=schedule.num_epochs, batch_tokens=schedule.batch_tokens, packing=schedule.packing, seed=seed
-    ).batches
+    batches = TokenBatches.of(examples, schedule, seed=seed).batches
     return [examples[key] for key in sorted({example.key for batch in batches for example in batch})]
 
 

@@ -19,7 +19,7 @@ from medllm.data.answers import TermScorer
 from medllm.data.examples import answer_text, question_text
 from medllm.data.prompts import Prompts
 from medllm.data.records import Record
-from medllm.model.folder import load_model, sha256_of
+from medllm.model.folder import load_model, model_sha256
 
 _ROOM = 2  # an answer may be this many times as long as the longest reference of its batch
 _Asked = tuple[int, list[int], int]  # record, prompt, tokens of the reference
@@ -85,11 +85,9 @@ def _batches(
 
 
 def _key(teacher: Path, records: Sequence[Record], batches: Sequence[Sequence[_Asked]]) -> str:
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(model_sha256(teacher).encode())
     for batch in batches:
         digest.update(json.dumps(batch).encode())
-    for path in sorted([teacher / "config.json", *teacher.glob("*.safetensors")]):
-        digest.update(sha256_of(path).encode())
     for record in records:
         digest.update(record.to_json().encode())
     return digest.hexdigest()[:16]

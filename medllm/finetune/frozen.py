@@ -1,7 +1,6 @@
 """The frozen weights that an adapter is trained on: fp32, or NF4 and LLM.int8 by bitsandbytes (QLoRA, Dettmers et al. 2023, 2305.14314)."""
 
 import json
-import logging
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -10,10 +9,10 @@ from transformers import PreTrainedModel
 
 from medllm.batches import compute_device
 from medllm.errors import UserError
+from medllm.model.bnb_layers import hush, quantized_layers, refuse_narrow
 from medllm.model.folder import GGUF_FILE, LINEAGE_FILE, load_model, read_lineage
 
 Precision = Literal["fp32", "nf4", "int8"]
-_NF4_BLOCK = 64  # bitsandbytes on a CPU crashes at the first forward pass with other input widths
 
 
 def refuse_quantized(source: Path) -> None:
@@ -42,7 +41,7 @@ def load_frozen(source: Path, *, base_precision: Precision, compute: torch.dtype
         return load_model(source)
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # else a line for every int8 product: "inputs will be cast"
+    hush()
     config: Any = BitsAndBytesConfig
     settings = config(
         load_in_8bit=base_precision == "int8", load_in_4bit=base_precision == "nf4", bnb_4bit_quant_type="nf4",
@@ -51,10 +50,8 @@ def load_frozen(source: Path, *, base_precision: Precision, compute: torch.dtype
     auto: Any = AutoModelForCausalLM
     model: Any = auto.from_pretrained(source, dtype=torch.float32, quantization_config=settings, device_map={"": compute_device().type})
     if base_precision == "nf4":
-        narrow = [f"{name} ({m.in_features})" for name, m in _quantized_layers(model) if m.in_features % _NF4_BLOCK]
-        if narrow:
-            needs = f"NF4 needs widths that are a multiple of {_NF4_BLOCK}"
-            raise UserError(f"{source}: {', '.join(narrow[:3])}; {needs}; take finetune.base_precision int8 or fp32")
+        widths = {name: layer.in_features for name, layer in quantized_layers(model).items()}
+        refuse_narrow(source, widths, instead="; take finetune.base_precision int8 or fp32")
     loaded: PreTrainedModel = model.eval()
     return loaded
 
@@ -64,13 +61,7 @@ def dequantised(model: PreTrainedModel) -> PreTrainedModel:
     plain: Any = model
     if not getattr(plain, "is_quantized", False):
         return model
-    for _, layer in _quantized_layers(model):
+    for layer in quantized_layers(model).values():
         layer.to("cpu")  # its own, as cpu() of the whole model leaves the scales of int8 where they were
     restored: PreTrainedModel = plain.dequantize(torch.float32).float()  # a bias was turned into the type of the activations
     return restored
-
-
-def _quantized_layers(model: PreTrainedModel) -> list[tuple[str, Any]]:
-    from bitsandbytes.nn import modules as bnb
-
-    return [(name, module) for name, module in model.named_modules() if isinstance(module, bnb.Linear4bit | bnb.Linear8bitLt)]

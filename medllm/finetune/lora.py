@@ -18,11 +18,10 @@ from medllm.data.records import read_records
 from medllm.errors import UserError
 from medllm.finetune.frozen import Precision, dequantised, load_frozen, refuse_quantized
 from medllm.model.architecture import lora_targets
-from medllm.model.folder import Lineage, save_model, sha256_of
+from medllm.model.folder import PRUNE_MAP_FILE, Lineage, save_model, sha256_of
 from medllm.training import LogFunction, Schedule, TrainResult, train
 
 ADAPTER_FOLDER = "adapter"
-PRUNE_MAP_FILE = "prune_map.json"  # written by prune
 # fp32 sums in another order; far below one bf16 step of a logit near 10 (0.06).
 _MERGE_TOLERANCE = 1e-2
 

@@ -34,11 +34,6 @@ class Architecture:
     head: str
     own_head_size: bool
 
-    @property
-    def ffn_in(self) -> tuple[str, ...]:
-        """The linear layers that write FFN channels."""
-        return tuple(name for name, axes in self.inside.items() if axes == ("ffn", "hidden"))
-
 
 _LLAMA = Architecture(
     layers="model.layers",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 LINEAGE_FILE = "lineage.json"
 GGUF_FILE = "model.gguf"
+PRUNE_MAP_FILE = "prune_map.json"  # which layers and channels of the model it was cut from a pruned one has
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", PROMPT_FILE)
 _WEIGHTS = ("*.safetensors", "*.gguf")
 
@@ -51,6 +52,14 @@ def sha256_of(path: Path) -> str:
     """Hash of a file, read in pieces."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def model_sha256(folder: Path) -> str:
+    """Hash over configuration and weights of a Hugging Face folder: equal for models that answer alike."""
+    digest = hashlib.sha256()
+    for path in [folder / "config.json", *sorted(folder.glob("*.safetensors"))]:
+        digest.update(sha256_of(path).encode())
+    return digest.hexdigest()
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:

@@ -12,9 +12,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from medllm.model.architecture import Axes, Axis, Shape, axes_of, heads_of_groups, reshape_config
+from medllm.model.folder import PRUNE_MAP_FILE
 from medllm.prune.importance import Importance
-
-PRUNE_MAP_FILE = "prune_map.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """bitsandbytes LLM.int8 and NF4 on CPU: linear layers of the decoder become 8 or 4 bit, embedding and output stay 16 bit."""
 
-import logging
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,12 +10,12 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
 from medllm.errors import UserError
+from medllm.model.bnb_layers import hush, quantized_layers, refuse_narrow
 from medllm.model.folder import copy_tokenizer, weight_bytes
 from medllm.quantize import QuantizeResult
+from medllm.quantize.reload_check import check_reload, probe_logits
 
 _COMPUTE = {"bf16": torch.bfloat16, "fp32": torch.float32}
-_NF4_BLOCK = 64  # other input widths crash bitsandbytes on CPU at the first forward pass
-_PROBE = 16  # tokens of the reload check
 _HEADS = ("lm_head", "embed_out")
 
 
@@ -35,19 +35,15 @@ def quantize_bnb(
     dtype = _COMPUTE[compute_dtype]
     eligible = _linear_widths(source)
     if scheme == "nf4":
-        narrow = [f"{name} ({width})" for name, width in eligible.items() if width % _NF4_BLOCK]
-        if narrow:
-            raise UserError(f"{source}: {', '.join(narrow[:3])}; NF4 needs widths that are a multiple of {_NF4_BLOCK}, prune to such")
+        refuse_narrow(source, eligible, instead=", prune to such")
     model = _load(source, dtype=dtype, quantization_config=_settings(scheme, dtype))
-    done = _quantized_layers(model)
+    done = quantized_layers(model)
     skipped = sorted(set(eligible) - set(done))
     if not done or skipped:
         raise RuntimeError(f"{source}: a layer was skipped by bitsandbytes: {', '.join(skipped[:3]) or 'all of them'}")
     model.save_pretrained(target)
     copy_tokenizer(source, target)
-    before, after = _logits(model), _logits(_load(target, dtype="auto"))
-    if not torch.equal(before, after):
-        raise RuntimeError(f"{target}: reloaded logits differ by {(before - after).abs().max().item():.3g}; the saved folder is broken")
+    check_reload(probe_logits(model), probe_logits(_load(target, dtype="auto")), target)
     others = Counter(str(p.dtype).removeprefix("torch.") for name, p in model.named_parameters() if not _belongs(name, done))
     size = weight_bytes(target)
     return QuantizeResult(
@@ -67,7 +63,7 @@ def _settings(scheme: str, dtype: torch.dtype) -> Any:
 
 def _load(folder: Path, **knobs: Any) -> Any:
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # else a line for every int8 product: "inputs will be cast"
+    hush()
     model: Any = AutoModelForCausalLM.from_pretrained(folder, device_map={"": "cpu"}, attn_implementation="eager", **knobs)
     return model.eval()
 
@@ -90,18 +86,5 @@ def _parameter_count(folder: Path) -> int:
     return sum(p.numel() for p in _skeleton(folder).parameters())
 
 
-def _quantized_layers(model: Any) -> list[str]:
-    from bitsandbytes.nn import modules as bnb
-
-    return [name for name, module in model.named_modules() if isinstance(module, bnb.Linear4bit | bnb.Linear8bitLt)]
-
-
-def _belongs(parameter: str, layers: list[str]) -> bool:
+def _belongs(parameter: str, layers: Collection[str]) -> bool:
     return parameter.endswith(".weight") and parameter.removesuffix(".weight") in layers
-
-
-@torch.inference_mode()
-def _logits(model: Any) -> torch.Tensor:
-    ids = torch.arange(_PROBE).remainder(model.config.vocab_size)[None]
-    logits: torch.Tensor = model(input_ids=ids, use_cache=False).logits
-    return logits

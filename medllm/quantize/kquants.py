@@ -19,7 +19,6 @@ Bytes = NDArray[np.uint8]
 _CHUNK = 1 << 18  # weights quantised at once by a thread: near the cache, and some tens of MB in all
 _SYMMETRIC_SHIFTS = np.linspace(-3, 1, 13, dtype=np.float32)
 _AFFINE_SHIFTS = np.linspace(-2, 2, 13, dtype=np.float32)
-_SUPER = 256  # weights of a K super-block
 _TINY = 1e-30
 _LARGEST_6, _LARGEST_8 = 63, 127  # 6-bit scales of Q4_K and Q5_K, signed 8-bit scales of Q6_K
 

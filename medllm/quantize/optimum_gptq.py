@@ -13,9 +13,9 @@ from medllm.calibration import calibration_batches
 from medllm.errors import UserError
 from medllm.model.folder import copy_tokenizer, load_model, weight_bytes
 from medllm.quantize import QuantizeResult
+from medllm.quantize.reload_check import check_reload, probe_logits
 
 _BITS = {"gptq_int4": 4, "gptq_int8": 8}
-_PROBE = 16  # tokens of the reload check
 
 
 def quantize_optimum_gptq(
@@ -42,15 +42,13 @@ def quantize_optimum_gptq(
         dataset=[{key: batch[key] for key in ("input_ids", "attention_mask")} for batch in batches],
     )  # fmt: skip
     model = quantizer.quantize_model(model)
-    before = _logits(model)
+    before = probe_logits(model)
     # optimum 2.3 writes the calibration text into config.json, and "gptq_v2" beside weights that its save() turns back into "gptq"
     quantizer.dataset = None
     model.config.quantization_config |= {"dataset": None, "format": "gptq", "backend": "torch"}
     quantizer.save(model, str(target))
     copy_tokenizer(source, target)
-    after = _logits(_reloaded(target))
-    if not torch.equal(before, after):
-        raise RuntimeError(f"{target}: reloaded logits differ by {(before - after).abs().max().item():.3g}; the saved folder is broken")
+    check_reload(before, probe_logits(_reloaded(target)), target)
     size = weight_bytes(target)
     layers = sum(hasattr(module, "qweight") for module in model.modules())
     return QuantizeResult(scheme=scheme, bits_per_weight=round(8 * size / parameters, 4), bytes=size, tensors={scheme: layers})
@@ -78,10 +76,3 @@ def _reloaded(folder: Path) -> Any:
 
     auto: Any = AutoModelForCausalLM
     return auto.from_pretrained(folder, device_map={"": "cpu"}).eval()
-
-
-@torch.inference_mode()
-def _logits(model: Any) -> torch.Tensor:
-    ids = torch.arange(_PROBE).remainder(model.config.vocab_size)[None]
-    logits: torch.Tensor = model(input_ids=ids, use_cache=False).logits
-    return logits.float()
