@@ -22,12 +22,15 @@ _LOG = logging.getLogger(__name__)
 
 
 def calibration_batches(prepared: Path, source: Path, *, batch_rows: int, max_tokens: int) -> list[Batch]:
-    """Padded batches of data/prepared/calibration.jsonl through the prompt template of `source`."""
+    """Padded batches of data/prepared/calibration.jsonl through the prompt template of `source`; half of the facts are seen open-book too.
+
+    Without open-book prompts, what is pruned would be chosen, and fitted, as if copying from a passage were of no use.
+    """
     prompts = Prompts.load(source)
     path = prepared / "calibration.jsonl"
     examples = qa_examples(
-        read_records(path), prompts, roles=("medical", "distillation", "baseline_check"), grounded_share=0.0,
-        reading_share=1.0, consultation_share=1.0, num_distractors=0, max_tokens=max_tokens, seed=0,
+        read_records(path), prompts, roles=("medical", "distillation", "baseline_check"), grounded_share=0.5,
+        reading_share=1.0, consultation_share=1.0, num_distractors=1, max_tokens=max_tokens, seed=0,
     )  # fmt: skip
     if not examples:
         raise UserError(f"{path}: no calibration item of at most {max_tokens} tokens; raise data.num_calibration or the max_tokens knob")

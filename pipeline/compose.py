@@ -14,7 +14,7 @@ from yaml import YAMLError
 
 from medllm.errors import UserError
 from pipeline.conf_sha import CONF
-from pipeline.messages import one_line
+from pipeline.messages import one_line, one_line_errors
 from pipeline.schema import register
 from pipeline.validate import validate
 
@@ -39,11 +39,8 @@ def main() -> None:
     if any(argument in ("-h", "--help") for argument in sys.argv[1:]):
         print(__doc__)  # noqa: T201
         return
-    try:
+    with one_line_errors(UserError):
         text = OmegaConf.to_yaml(compose(sys.argv[1:]))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        raise SystemExit(1) from None
     partial = PARAMS.with_suffix(".yaml.partial")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, PARAMS)  # noqa: PTH105

@@ -2,9 +2,7 @@
 
 import functools
 import os
-import sys
 from collections.abc import Callable
-from typing import NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -14,16 +12,11 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from medllm.errors import UserError
-from pipeline.messages import one_line, unwrapped
+from pipeline.messages import fail, one_line, one_line_errors, unwrapped
 from pipeline.schema import register
 from pipeline.validate import validate
 
 Step = Callable[[DictConfig], None]
-
-
-def _fail(message: str) -> NoReturn:
-    print(" ".join(f"error: {message}".split()), file=sys.stderr)  # noqa: T201
-    raise SystemExit(1)
 
 
 def _run(step: Step, cfg: DictConfig) -> None:
@@ -36,21 +29,15 @@ def _run(step: Step, cfg: DictConfig) -> None:
 
 
 def _checked(step: Step, cfg: DictConfig) -> None:
+    kinds = (UserError, HydraException, OmegaConfBaseException, OSError)
     try:
-        _run(step, cfg)
-    except UserError as error:
-        _fail(str(error))
-    except (HydraException, OmegaConfBaseException) as error:
-        _fail(f"config error: {one_line(error)}")
-    except OSError as error:
-        _fail(f"{error.filename or 'input/output'}: {error.strerror or error}")
-    except KeyboardInterrupt:
-        _fail("interrupted; nothing was kept half-written, run the same command again")
+        with one_line_errors(*kinds, interrupted="nothing was kept half-written, run the same command again"):
+            _run(step, cfg)
     except RuntimeError as error:
         # A step that broke its own promise says so in one line; MEDLLM_TRACEBACK=1 shows where.
         if os.environ.get("MEDLLM_TRACEBACK"):
             raise
-        _fail(f"{error} (set MEDLLM_TRACEBACK=1 for the traceback)")
+        fail(f"{error} (set MEDLLM_TRACEBACK=1 for the traceback)")
 
 
 def wired(cfg: DictConfig, *names: str) -> None:
@@ -78,12 +65,12 @@ def entrypoint(step: Step) -> Callable[[], None]:
     def command() -> None:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing its own multi-line summary
         if not os.path.exists("params.yaml"):  # noqa: PTH110
-            _fail("params.yaml: not in this folder; run from the repository root, or compose it with python -m pipeline.compose")
+            fail("params.yaml: not in this folder; run from the repository root, or compose it with python -m pipeline.compose")
         try:
             app()
         except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
             if composed:
                 raise
-            _fail(f"config error: {one_line(error)}")
+            fail(f"config error: {one_line(error)}")
 
     return command

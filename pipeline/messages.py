@@ -1,8 +1,12 @@
-"""One line for the user out of an exception of Hydra, OmegaConf or YAML."""
+"""One line for the user out of an exception."""
 
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
 
-from hydra.errors import InstantiationException
+from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
 
@@ -17,9 +21,36 @@ def one_line(error: BaseException) -> str:
     return " ".join(re.sub(r"\b\w+_schema\b", "", text).split())
 
 
-def unwrapped(error: Exception) -> BaseException:
+def unwrapped(error: BaseException) -> BaseException:
     """Hydra's `call` wraps what the called function raised; users want the function's own words."""
     inner: BaseException = error
     while isinstance(inner, InstantiationException) and inner.__cause__ is not None:
         inner = inner.__cause__
     return inner
+
+
+def fail(message: str) -> NoReturn:
+    """Leave with exit code 1 and one line on stderr."""
+    print(" ".join(f"error: {message}".split()), file=sys.stderr)  # noqa: T201
+    raise SystemExit(1)
+
+
+@contextmanager
+def one_line_errors(*kinds: type[Exception], interrupted: str = "") -> Iterator[None]:
+    """`fail` for an exception of these kinds, and for Ctrl-C where the command has a sentence for it; every other passes."""
+    try:
+        yield
+    except kinds as error:
+        fail(_told(unwrapped(error)))
+    except KeyboardInterrupt:
+        if not interrupted:
+            raise
+        fail(f"interrupted; {interrupted}")
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        return f"config error: {one_line(error)}"
+    if isinstance(error, OSError):
+        return f"{error.filename or 'input/output'}: {error.strerror or error}"
+    return str(error)

@@ -1,12 +1,12 @@
 """Put the results of the last run and the newest recipes between their markers of README.md: `python -m pipeline.readme`."""
 
-import sys
 from pathlib import Path
 
 from medllm.errors import UserError
 from medllm.report import readme_block, recipes_block, update_readme
 from medllm.report.markdown import RECIPES_BEGIN, RECIPES_END
 from pipeline.layout import METRICS, RESULTS
+from pipeline.messages import one_line_errors
 from pipeline.record import read_json
 
 README = Path("README.md")
@@ -23,11 +23,8 @@ def fill(readme: Path, compare: Path, results: Path) -> None:
 
 def main() -> None:
     """Fill the README of this folder."""
-    try:
+    with one_line_errors(UserError):
         fill(README, METRICS / "compare.json", RESULTS)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        raise SystemExit(1) from None
     print(f"{README}: results filled in")  # noqa: T201
 
 

@@ -1,6 +1,6 @@
 """What each step and order costs and gains: run recipes (files of conf/experiment) over several seeds and write one results file.
 
-    python -m pipeline.recipes run --recipes default prune_random order_distill_first --seeds 13 14 15 [--jobs 2 --threads 1]
+    python -m pipeline.recipes run --recipes default prune_random order_pdq --seeds 13 14 15 [--jobs 2 --threads 1]
     python -m pipeline.recipes summarise artifacts/results/2026-01-31-recipes.json
 
 A run works in clones of the committed HEAD below --work and writes only the results file and DVC's cache, which all clones share: what two
@@ -12,11 +12,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
 
@@ -26,11 +26,14 @@ from medllm.compare.recipes import add_differences, summarise
 from medllm.errors import UserError
 from pipeline.compose import PARAMS
 from pipeline.layout import RESULTS
+from pipeline.messages import one_line_errors
 from pipeline.recipe_run import Job, Runner
 from pipeline.record import read_json, write_json
 
 TEACHER = "teacher"
 FINALS = ("student_gguf_q8_0", "student_gguf_q4_0")
+
+_Result = TypeVar("_Result")
 
 
 def _output(*command: str) -> str:
@@ -108,29 +111,35 @@ def run(arguments: argparse.Namespace) -> Path:
     )  # fmt: skip
     waiting = todo(content, jobs, commit=commit, retry_failed=arguments.retry_failed)
     print(f"{len(jobs) - len(waiting)} of {len(jobs)} are done; logs in {runner.work}", flush=True)  # noqa: T201
-    # one job of every seed first: it trains what the others of that seed find in the cache
-    first = {job.seed: job for job in reversed(waiting)}
-    for batch in ([job for job in waiting if job is first[job.seed]], [job for job in waiting if job is not first[job.seed]]):
-        for job, (rows, items) in _results(runner, batch, arguments.jobs):
-            put(content, rows, items, order=jobs)
-            write_json(path, content)
-            failed = [row for row in rows if row["error"]]
-            print(f"{job.name}: {f'{len(failed)} failed: ' + failed[0]['error'] if failed else 'done'}", flush=True)  # noqa: T201
+    for job, (rows, items) in as_they_end(runner.run, waiting, at_once=arguments.jobs, stop=runner.stop):
+        put(content, rows, items, order=jobs)
+        write_json(path, content)
+        failed = [row for row in rows if row["error"]]
+        print(f"{job.name}: {f'{len(failed)} failed: ' + failed[0]['error'] if failed else 'done'}", flush=True)  # noqa: T201
     finish(content)
     write_json(path, content)
     return path
 
 
-def _results(runner: Runner, jobs: Sequence[Job], at_once: int) -> Iterable[tuple[Job, tuple[list[Record], Record]]]:
-    """Results as they come; an interruption ends the jobs that run."""
+def as_they_end(
+    run_one: Callable[[Job], _Result], jobs: Iterable[Job], *, at_once: int, stop: Callable[[], None]
+) -> Iterator[tuple[Job, _Result]]:
+    """Results as they come. The first job of a seed trains what the others of that seed find in the cache, so they wait for it, and
+    for no other seed. An interruption ends the jobs that run."""  # fmt: skip
+    waiting: dict[int, list[Job]] = {}
+    for job in jobs:
+        waiting.setdefault(job.seed, []).append(job)
     with ThreadPoolExecutor(max_workers=at_once) as pool:
         try:
-            futures = {pool.submit(runner.run, job): job for job in jobs}
-            for future in as_completed(futures):
-                yield futures[future], future.result()
+            running = {pool.submit(run_one, of_seed[0]): of_seed[0] for of_seed in waiting.values()}
+            while running:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    job, result = running.pop(future), future.result()
+                    running |= {pool.submit(run_one, other): other for other in waiting.pop(job.seed, [])[1:]}
+                    yield job, result
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            runner.stop()
+            stop()
             raise
 
 
@@ -138,7 +147,7 @@ def main() -> None:
     """Run or summarise from the repository root."""
     arguments = _arguments(None)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended like Ctrl-C, and its children with it
-    try:
+    with one_line_errors(UserError, OSError, interrupted="run the same command again to go on"):
         if arguments.command == "run":
             path = run(arguments)
         else:
@@ -146,13 +155,6 @@ def main() -> None:
             content = read_json(path)
             finish(content)
             write_json(path, content)
-    except (UserError, OSError) as error:
-        wrong = f"{error.filename or 'input/output'}: {error.strerror or error}" if isinstance(error, OSError) else error
-        print(f"error: {wrong}", file=sys.stderr)  # noqa: T201
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("error: interrupted; run the same command again to go on", file=sys.stderr)  # noqa: T201
-        raise SystemExit(1) from None
     print(f"{path}: written")  # noqa: T201
 
 

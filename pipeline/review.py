@@ -13,6 +13,7 @@ from medllm.data.knowledge.content import REVIEWS_FILE
 from medllm.data.knowledge.review import export_review, import_review
 from medllm.errors import UserError
 from pipeline.layout import KNOWLEDGE, output_root
+from pipeline.messages import one_line_errors
 
 _USAGE = "python -m pipeline.review export|import [file=<name>.xlsx] [all=true]"
 
@@ -47,12 +48,8 @@ def main() -> None:
     if any(word in ("-h", "--help") for word in sys.argv[1:]):
         print(__doc__)  # noqa: T201
         return
-    try:
+    with one_line_errors(UserError, OSError):
         print(review(sys.argv[1:]))  # noqa: T201
-    except (UserError, OSError) as error:
-        wrong = f"{error.filename or 'input/output'}: {error.strerror or error}" if isinstance(error, OSError) else error
-        print(f"error: {wrong}", file=sys.stderr)  # noqa: T201
-        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

@@ -16,11 +16,12 @@ from hydra.utils import instantiate
 
 from medllm.benchmark.scale import check_knobs, run_scale
 from medllm.benchmark.scale_models import build, check_room, small_calibration
-from medllm.benchmark.scale_table import markdown
 from medllm.errors import UserError
+from medllm.report.markdown import parts_markdown
+from medllm.report.scale_part import scale_part
 from pipeline.compose import compose
 from pipeline.layout import ARTIFACTS, PREPARED
-from pipeline.messages import unwrapped
+from pipeline.messages import one_line_errors
 from pipeline.record import write_json
 from pipeline.scale_steps import BASELINE_A, BASELINE_B, MODELS, overrides, steps_of
 
@@ -53,8 +54,8 @@ def _say(text: str) -> None:
     print(f"scale: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
-def scale(given: argparse.Namespace) -> dict[str, Any]:
-    """Build what is missing, measure, and write the result."""
+def scale(given: argparse.Namespace) -> Path:
+    """Build what is missing, measure, and write the result; returns its file."""
     knobs: dict[str, Any] = {
         "threads": given.threads, "prompt_lengths": given.prompts, "answer_tokens": given.answer_tokens, "rounds": given.rounds,
         "bandwidth_mib": given.bandwidth_mib,
@@ -72,25 +73,17 @@ def scale(given: argparse.Namespace) -> dict[str, Any]:
         seed=cfg.seed, on_round=lambda number: _say(f"round {number} done"), **knobs,
     )  # fmt: skip
     result = {"shape": given.shape, "set": given.set, "date": given.date.isoformat(), **result}
-    path = given.out / f"{result['date']}-scale-{given.shape}.json"
+    path: Path = given.out / f"{result['date']}-scale-{given.shape}.json"
     write_json(path, result)
     _say(f"{path} written")
-    return result
+    return path
 
 
 def main() -> None:
-    """Run one command line; one line on stderr for what it cannot do."""
-    try:
-        print(markdown(scale(_arguments(sys.argv[1:]))))  # noqa: T201
-    except KeyboardInterrupt:
-        print("error: interrupted; finished models are kept, run the same command again", file=sys.stderr)  # noqa: T201
-    except (UserError, RuntimeError, OSError, InstantiationException) as error:
-        inner = unwrapped(error)
-        wrong = f"{inner.filename or 'input/output'}: {inner.strerror or inner}" if isinstance(inner, OSError) else str(inner)
-        print(f"error: {' '.join(wrong.split())}", file=sys.stderr)  # noqa: T201
-    else:
-        return
-    raise SystemExit(1)
+    """Run one command line, and print the section that the report makes of its result."""
+    kinds = (UserError, RuntimeError, OSError, InstantiationException)
+    with one_line_errors(*kinds, interrupted="finished models are kept, run the same command again"):
+        print(parts_markdown("실험", [scale_part(scale(_arguments(sys.argv[1:])))]))  # noqa: T201
 
 
 if __name__ == "__main__":

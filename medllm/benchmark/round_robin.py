@@ -45,7 +45,10 @@ def run_benchmark(
     Ratios to both baselines are taken within a round. `on_round(number, samples by model)` is called after each timed round.
     Raises UserError on a missing baseline or folder, RuntimeError when a worker dies.
     """
-    _check(models, baselines=(baseline_a, baseline_b), least={"rounds": (rounds, 1), "answer_tokens": (answer_tokens, 2)})
+    check_baselines(models, baseline_a, baseline_b)
+    for key, value, least in (("rounds", rounds, 1), ("answer_tokens", answer_tokens, 2)):
+        if value < least:
+            raise UserError(f"benchmark.{key}: {value} is too small; use at least {least}")
     # Baseline A is bf16 by definition; every other model runs as it was saved.
     rows = {name: _Row(folder=folder, dtype="bf16" if name == baseline_a else None) for name, folder in models.items()}
     if fp32_baseline:
@@ -68,13 +71,11 @@ def run_benchmark(
     return {name: {**conditions, **static[name], **memory[name], **speed[name]} for name in rows}
 
 
-def _check(models: Mapping[str, Path], *, baselines: tuple[str, str], least: Mapping[str, tuple[int, int]]) -> None:
+def check_baselines(models: Mapping[str, Path], *baselines: str) -> None:
+    """UserError when one of `baselines` is not measured."""
     for name in baselines:
         if name not in models:
             raise UserError(f"benchmark: baseline {name!r} is not among the models ({', '.join(models)}); add it or name another")
-    for key, (value, lowest) in least.items():
-        if value < lowest:
-            raise UserError(f"benchmark.{key}: {value} is too small; use at least {lowest}")
 
 
 def _command(row: _Row, *, threads: int) -> list[str]:

@@ -15,7 +15,7 @@ from medllm.benchmark.device import device_name
 from medllm.benchmark.kv_cache import kv_bytes_per_token
 from medllm.benchmark.process import Worker, worker_command
 from medllm.benchmark.prompts import random_prompt, usable_ids
-from medllm.benchmark.round_robin import in_turn, start_workers
+from medllm.benchmark.round_robin import check_baselines, in_turn, start_workers
 from medllm.benchmark.scale_verdicts import verdicts
 from medllm.benchmark.summary import Column, spread
 from medllm.benchmark.weights import Weights, read_weights
@@ -49,7 +49,7 @@ def run_scale(
     The first of `prompt_lengths` is answered with `answer_tokens`, which gives the decode rate, the others with one token. Baseline A runs
     in bf16, every other model as it was saved. Raises UserError on knobs that do not fit, RuntimeError when a worker dies.
     """
-    _check_baselines(models, baselines=(baseline_a, baseline_b))
+    check_baselines(models, baseline_a, baseline_b)
     check_knobs(
         threads=threads, prompt_lengths=prompt_lengths, answer_tokens=answer_tokens, rounds=rounds, bandwidth_mib=bandwidth_mib
     )  # fmt: skip
@@ -74,12 +74,6 @@ def run_scale(
     conditions |= {"baseline_a": baseline_a, "baseline_b": baseline_b}
     conditions |= spread("bandwidth_bytes_per_s", _column(timed, _PROBE, "bandwidth_bytes_per_s"))
     return {"conditions": conditions, "rows": rows, "verdicts": verdicts(rows)}
-
-
-def _check_baselines(models: Mapping[str, Path], *, baselines: Sequence[str]) -> None:
-    for name in baselines:
-        if name not in models:
-            raise UserError(f"scale: baseline {name!r} is not among the models ({', '.join(models)}); add it or name another")
 
 
 def check_knobs(*, threads: int, prompt_lengths: Sequence[int], answer_tokens: int, rounds: int, bandwidth_mib: int) -> None:

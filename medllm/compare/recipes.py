@@ -13,52 +13,59 @@ from medllm.compare.rows import GATE_TASK
 from medllm.statistics import CONFIDENCE, paired_difference
 
 Floats = NDArray[np.float64]
+Pair = tuple[list[int], list[int], list[int]]
+# What differences are taken of. A step may cost answers from a given passage while the closed-book ones tie.
+TASKS = (GATE_TASK, "grounded")
 _AGAINST = ("to_reference", "to_teacher")
 
 
 def add_differences(content: Record, *, teacher: str, num_resamples: int, seed: int) -> None:
-    """Fill `to_reference` and `to_teacher` of every row: paired differences of the generated answers at one seed.
+    """Fill `to_reference` and `to_teacher` of every row, each by TASKS: paired differences of the scores at one seed.
 
-    None where the other row is missing, failed, or was evaluated on other items.
+    The difference of a task is None where the other row is missing, failed, or was not evaluated on the same items of it.
     """
     for row in content["rows"]:
         for key in _AGAINST:
-            other = None if row["error"] else _counterpart(content, row, key, teacher)
-            row[key] = None
-            if other is not None:
-                ours, theirs, clusters = _paired(content, row, other)
-                found = paired_difference(ours, theirs, [str(one) for one in clusters], num_resamples=num_resamples, seed=seed)
-                row[key] = {"estimate": found.estimate, "low": found.low, "high": found.high, "n": found.n, "clusters": found.clusters}
+            other = _counterpart(content, row, key, teacher)
+            row[key] = {task: _single(_paired(content, row, other, task), num_resamples=num_resamples, seed=seed) for task in TASKS}
+
+
+def _single(pair: Pair | None, *, num_resamples: int, seed: int) -> Record | None:
+    """Difference of one pair of rows with its interval by the cluster bootstrap."""
+    if pair is None:
+        return None
+    ours, theirs, clusters = pair
+    found = paired_difference(ours, theirs, [str(one) for one in clusters], num_resamples=num_resamples, seed=seed)
+    return {"estimate": found.estimate, "low": found.low, "high": found.high, "n": found.n, "clusters": found.clusters}
 
 
 def _counterpart(content: Mapping[str, Any], row: Mapping[str, Any], key: str, teacher: str) -> Record | None:
-    """The row that `row` is held against; none for the reference itself."""
+    """The finished row that `row` is held against; none for a failed row and for the reference itself."""
     wanted = (content["reference"], row["model"]) if key == "to_reference" else (row["recipe"], teacher)
-    if wanted == (row["recipe"], row["model"]):
+    if row["error"] or wanted == (row["recipe"], row["model"]):
         return None
-    for other in content["rows"]:
-        same = (other["recipe"], other["model"], other["seed"]) == (*wanted, row["seed"]) and not other["error"]
-        if same and row["items"].get(GATE_TASK) is not None and other["items"].get(GATE_TASK) == row["items"][GATE_TASK]:
-            found: Record = other
-            return found
-    return None
+    same = (one for one in content["rows"] if (one["recipe"], one["model"], one["seed"]) == (*wanted, row["seed"]))
+    return next((one for one in same if not one["error"]), None)
 
 
-def _paired(content: Mapping[str, Any], row: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[list[int], list[int], list[int]]:
-    ours, theirs = ([int(one) for one in each["scores"][GATE_TASK]] for each in (row, other))
-    return ours, theirs, content["items"][row["items"][GATE_TASK]]
+def _paired(content: Mapping[str, Any], row: Mapping[str, Any], other: Mapping[str, Any] | None, task: str) -> Pair | None:
+    """(ours, theirs, clusters) of a task; None without another row, or where the two were not evaluated on the same items of it."""
+    if other is None or task not in row["items"] or other["items"].get(task) != row["items"][task]:
+        return None
+    ours, theirs = ([int(one) for one in each["scores"][task]] for each in (row, other))
+    return ours, theirs, content["items"][row["items"][task]]
 
 
 def summarise(content: Mapping[str, Any], *, teacher: str, num_resamples: int, seed: int) -> list[Record]:
     """One record a (recipe, model) in order of appearance: means over the seeds that finished, spread, pooled differences, failures.
 
-    A pooled difference is the mean over seeds of the paired difference of a seed. Its 95 % interval is a percentile bootstrap in two
-    stages: seeds are drawn with replacement, and within every drawn seed whole clusters of items (Davison and Hinkley 1997, 3.8), because
-    both another training and other questions would have given another figure. The verdict is better or worse when the interval leaves out
-    0, else tie. Simulated with 3 seeds of 160 clusters of two items, no true difference: the interval holds 0 in 99 % of cases when seeds
-    differ by chance alone, 94 % when their own effects have a deviation of 2 points, but 84 % with 4 points: three seeds cannot show how
-    widely a recipe scatters. (Items alone, with the seeds as given: 98, 83 and 59 %; a t interval over three seeds: 95 %, and twice as
-    wide.)
+    A pooled difference of a task is the mean over seeds of the paired difference of a seed. Its 95 % interval is a percentile bootstrap in
+    two stages: seeds are drawn with replacement, and within every drawn seed whole clusters of items (Davison and Hinkley 1997, 3.8),
+    because both another training and other questions would have given another figure. The verdict is better or worse when the interval
+    leaves out 0, else tie; nothing is corrected for the number of comparisons. Simulated with 3 seeds of 160 clusters of two items, no true
+    difference: the interval holds 0 in 99 % of cases when seeds differ by chance alone, 94 % when their own effects have a deviation of 2
+    points, but 84 % with 4 points: three seeds cannot show how widely a recipe scatters. (Items alone, with the seeds as given: 98, 83 and
+    59 %; a t interval over three seeds: 95 %, and twice as wide.)
     """
     groups: dict[tuple[str, str], list[Record]] = {}
     for row in content["rows"]:
@@ -80,7 +87,7 @@ def _summary(
     }
     if not good:
         return record
-    accuracies = [row["metrics"][name] for row in good if (name := _accuracy_name(row)) in row["metrics"]]
+    accuracies = {task: [row["metrics"][name] for row in good if (name := _accuracy_name(row, task)) in row["metrics"]] for task in TASKS}
     teachers = {row["seed"]: other for row in good if (other := _counterpart(content, row, "to_teacher", teacher)) is not None}
     record |= {
         "method": good[-1]["method"],
@@ -90,17 +97,20 @@ def _summary(
         **_ratios(good, teachers),
         "metrics": _means([row["metrics"] for row in good]),
         "step": _means([row["step"] for row in good]),
-        "accuracy_lowest": min(accuracies),
-        "accuracy_highest": max(accuracies),
+        "accuracy_lowest": {task: min(found, default=None) for task, found in accuracies.items()},
+        "accuracy_highest": {task: max(found, default=None) for task, found in accuracies.items()},
     }
     for key in _AGAINST:
-        pairs = [(row, other) for row in good if (other := _counterpart(content, row, key, teacher)) is not None]
-        record[key] = _pooled([_paired(content, *pair) for pair in pairs], num_resamples=num_resamples, seed=seed) if pairs else None
+        others = [_counterpart(content, row, key, teacher) for row in good]
+        record[key] = {}
+        for task in TASKS:
+            found = (_paired(content, row, other, task) for row, other in zip(good, others, strict=True))
+            record[key][task] = _pooled([pair for pair in found if pair is not None], num_resamples=num_resamples, seed=seed)
     return record
 
 
-def _accuracy_name(row: Mapping[str, Any]) -> str:
-    name = f"accuracy_{GATE_TASK}"
+def _accuracy_name(row: Mapping[str, Any], task: str) -> str:
+    name = f"accuracy_{task}"
     return SAMPLE_PREFIX + name if SAMPLE_PREFIX + name in row["metrics"] else name
 
 
@@ -118,8 +128,10 @@ def _means(values: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {name: fmean(one[name] for one in values) for name in names if all(isinstance(one.get(name), (int, float)) for one in values)}
 
 
-def _pooled(pairs: Sequence[tuple[list[int], list[int], list[int]]], *, num_resamples: int, seed: int) -> Record:
-    """Pooled difference of (ours, theirs, clusters) of several seeds with its two-stage interval and verdict."""
+def _pooled(pairs: Sequence[Pair], *, num_resamples: int, seed: int) -> Record | None:
+    """Pooled difference of the pairs of several seeds with its two-stage interval and verdict; None without a pair."""
+    if not pairs:
+        return None
     sums: list[Floats] = []
     sizes: list[Floats] = []
     for ours, theirs, clusters in pairs:

@@ -10,6 +10,8 @@ from medllm.report.format import need
 
 PATTERN = "*-recipes.json"
 _MODELS = ("student_gguf_q8_0", "student_gguf_q4_0", "student_gguf_f16", "student")  # the first that was evaluated speaks for its recipe
+# The accuracies that recipes are judged by, under the names that the tables give them.
+TASKS = {"answer": "생성 답변", "grounded": "근거 제공"}
 
 Summary = Mapping[str, Any]
 
@@ -38,6 +40,8 @@ class Recipes:
     def __init__(self, content: Mapping[str, Any], name: str) -> None:
         self.name, self.date = name, name[:10]
         self.summary: list[Summary] = need(content, "summary", name)
+        if not all(isinstance(record.get("accuracy_lowest", {}), Mapping) for record in self.summary):
+            raise UserError(f"{name}: its summary is not by task; run python -m pipeline.recipes summarise on it")
         self.reference: str = need(content, "reference", name)
         self.device: str = need(content, "device", name)
         self.commits = sorted({row["commit"] for row in need(content, "rows", name)})
@@ -66,3 +70,9 @@ def accuracy(record: Summary | None, task: str) -> float | None:
     metrics = record.get("metrics", {}) if record is not None else {}
     value: float | None = metrics.get(f"sample_accuracy_{task}", metrics.get(f"accuracy_{task}"))
     return value
+
+
+def against(record: Summary, key: str, task: str) -> Mapping[str, Any] | None:
+    """The pooled difference `key` ("to_reference", "to_teacher") of a task; None where there was nothing to pair."""
+    found: Mapping[str, Any] | None = record.get(key, {}).get(task)
+    return found

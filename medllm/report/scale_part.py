@@ -52,10 +52,11 @@ _COLUMNS: tuple[tuple[str, str, Show], ...] = (
 def scale_parts(results: Path) -> list[Part]:
     """A part for each shape. UserError: a file is not what pipeline.scale writes."""
     newest = {path.stem.partition("-scale-")[2]: path for path in sorted(results.glob("*-scale-*.json"))}
-    return [_part(path) for _, path in sorted(newest.items())]
+    return [scale_part(path) for _, path in sorted(newest.items())]
 
 
-def _part(path: Path) -> Part:
+def scale_part(path: Path) -> Part:
+    """The part of one file."""
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:

@@ -21,12 +21,15 @@ def scores(right: int, *, shift: int = 0) -> str:
     return "".join("1" if (at - shift) % N < right else "0" for at in range(N))
 
 
-def row(recipe: str, seed: int, model: str, right: int, *, items: str = "", **more: Any) -> dict[str, Any]:
+def row(recipe: str, seed: int, model: str, right: int, *, grounded: int | None = 100, items: str = "", **more: Any) -> dict[str, Any]:
+    """`right` of N answers are right, and `grounded` of N grounded ones; None: not evaluated on these."""
+    right_of = {"answer": right} | ({"grounded": grounded} if grounded is not None else {})
     return {
         "recipe": recipe, "seed": seed, "model": model, "commit": "c", "error": "", "method": "gguf", "path": ["teacher", model],
         "bytes": 1000 if model == "teacher" else 400, "parameters": 100 if model == "teacher" else 75,
-        "metrics": {"sample_accuracy_answer": right / N, "bits_per_byte": 1.0 + seed / 10}, "step": {"ratio": 0.25},
-        "scores": {"answer": scores(right)}, "items": {"answer": items or f"s{seed}"}, **more,
+        "metrics": {f"sample_accuracy_{task}": n / N for task, n in right_of.items()} | {"bits_per_byte": 1.0 + seed / 10},
+        "step": {"ratio": 0.25}, "scores": {task: scores(n) for task, n in right_of.items()},
+        "items": {task: f"{items or seed}-{task}" for task in right_of}, **more,
     }  # fmt: skip
 
 
@@ -35,7 +38,7 @@ def failed(recipe: str, seed: int, model: str) -> dict[str, Any]:
 
 
 def content(*rows: dict[str, Any]) -> dict[str, Any]:
-    keys = {one["items"]["answer"] for one in rows if not one["error"]}
+    keys = {key for one in rows if not one["error"] for key in one["items"].values()}
     return {"reference": "default", "items": dict.fromkeys(sorted(keys), CLUSTERS), "rows": list(rows)}
 
 
@@ -100,8 +103,8 @@ def test_an_unfinished_model_is_an_error(tmp_path: Path, missing: str) -> None:
 def test_verdict_over_seeds(right: tuple[int, int, int], verdict: str) -> None:
     filled = three_seeds({"default": (120, 122, 119), "other": right})
     reference, other = summarise(filled, **KNOBS)
-    assert reference["to_reference"] is None
-    found = other["to_reference"]
+    assert reference["to_reference"] == {"answer": None, "grounded": None}
+    found = other["to_reference"]["answer"]
     assert found["verdict"] == verdict
     assert found["estimate"] == pytest.approx(sum(r - d for r, d in zip(right, (120, 122, 119), strict=True)) / 3 / N)
     assert found["low"] <= found["estimate"] <= found["high"]
@@ -110,7 +113,7 @@ def test_verdict_over_seeds(right: tuple[int, int, int], verdict: str) -> None:
 
 def test_seeds_that_disagree_widen_the_interval() -> None:
     def width(right: tuple[int, int, int]) -> float:
-        found = summarise(three_seeds({"default": (100, 100, 100), "other": right}), **KNOBS)[1]["to_reference"]
+        found = summarise(three_seeds({"default": (100, 100, 100), "other": right}), **KNOBS)[1]["to_reference"]["answer"]
         return float(found["high"] - found["low"])
 
     assert width((140, 120, 100)) > 1.5 * width((120, 120, 120))
@@ -119,7 +122,7 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
 def test_interval_of_one_seed_is_that_of_the_cluster_bootstrap() -> None:
     filled = content(row("default", 13, "student", 100), row("other", 13, "student", 140))
     add_differences(filled, **KNOBS)
-    single, pooled = filled["rows"][1]["to_reference"], summarise(filled, **KNOBS)[1]["to_reference"]
+    single, pooled = (one["to_reference"]["answer"] for one in (filled["rows"][1], summarise(filled, **KNOBS)[1]))
     assert pooled["low"] == pytest.approx(single["low"], abs=0.015)
     assert pooled["high"] == pytest.approx(single["high"], abs=0.015)
 
@@ -130,11 +133,52 @@ def test_differences_are_of_the_same_seed_model_and_items() -> None:
         row("other", 13, "student", 130), row("other", 14, "student", 130), row("odd", 13, "student", 130, items="others"),
     )  # fmt: skip
     add_differences(filled, **KNOBS)
-    pairs = [tuple(one[key] and round(one[key]["estimate"] * N) for key in ("to_reference", "to_teacher")) for one in filled["rows"]]
-    assert pairs == [(None, None), (None, -40), (-10, None), (10, -20), (None, None), (None, None)]
+    assert counts(filled, "answer") == [(None, None), (None, -40), (-10, None), (10, -20), (None, None), (None, None)]
     first = json.dumps(filled)
     add_differences(filled, **KNOBS)
     assert json.dumps(filled) == first
+
+
+def counts(filled: dict[str, Any], task: str) -> list[tuple[int | None, ...]]:
+    """How many more items of `task` each row has right than its reference and its teacher."""
+    found = [[one[key][task] for key in ("to_reference", "to_teacher")] for one in filled["rows"]]
+    return [tuple(one and round(one["estimate"] * N) for one in pair) for pair in found]
+
+
+def test_each_task_has_its_own_difference_and_verdict() -> None:
+    filled = content(*(
+        row(recipe, seed, model, right, grounded=grounded)
+        for seed in (13, 14, 15)
+        for recipe, model, right, grounded in (
+            ("default", "teacher", 160, 130), ("default", "student", 120, 140),
+            ("plain", "student", 120, 100), ("plain", "teacher", 160, 100),
+        )
+    ))  # fmt: skip
+    add_differences(filled, **KNOBS)
+    assert counts(filled, "answer")[:4] == [(None, None), (None, -40), (0, -40), (0, None)]
+    assert counts(filled, "grounded")[:4] == [(None, None), (None, 10), (-40, 0), (-30, None)]
+    plain = next(one for one in summarise(filled, **KNOBS) if (one["recipe"], one["model"]) == ("plain", "student"))
+    verdicts = {key: {task: one["verdict"] for task, one in plain[key].items()} for key in ("to_reference", "to_teacher")}
+    assert verdicts == {"to_reference": {"answer": "tie", "grounded": "worse"}, "to_teacher": {"answer": "worse", "grounded": "tie"}}
+    found = plain["to_reference"]["grounded"]
+    assert found["estimate"] == pytest.approx(-40 / N)
+    assert found["low"] < -40 / N < found["high"] < 0
+    assert (found["seeds"], found["items"]) == (3, 3 * N)
+    assert plain["accuracy_lowest"] == plain["accuracy_highest"] == {"answer": 0.6, "grounded": 0.5}
+
+
+def test_a_task_that_a_row_lacks_has_no_difference_and_leaves_the_other() -> None:
+    filled = content(
+        row("default", 13, "student", 120), row("default", 14, "student", 120), row("other", 13, "student", 130, grounded=None),
+        row("other", 14, "student", 130, grounded=90), row("never", 13, "student", 130, grounded=None),
+    )  # fmt: skip
+    add_differences(filled, **KNOBS)
+    assert [left for left, _ in counts(filled, "answer")] == [None, None, 10, 10, 10]
+    assert [left for left, _ in counts(filled, "grounded")] == [None, None, None, -10, None]
+    _, other, never = summarise(filled, **KNOBS)
+    assert {task: one["seeds"] for task, one in other["to_reference"].items()} == {"answer": 2, "grounded": 1}
+    assert never["to_reference"]["grounded"] is None
+    assert never["accuracy_lowest"] == {"answer": 0.65, "grounded": None}
 
 
 def test_summary_of_means_ratios_and_failures() -> None:
@@ -147,10 +191,12 @@ def test_summary_of_means_ratios_and_failures() -> None:
     student = found["default", "student"]
     assert student["seeds"] == [13, 14]
     assert student["failed"] == [{"seed": 15, "error": "prune.ratio=2: too much"}]
-    assert (student["accuracy_lowest"], student["accuracy_highest"]) == (0.5, 0.6)
-    assert student["metrics"] == {"sample_accuracy_answer": pytest.approx(0.55), "bits_per_byte": pytest.approx(2.35)}
+    assert (student["accuracy_lowest"]["answer"], student["accuracy_highest"]["answer"]) == (0.5, 0.6)
+    assert student["metrics"] == {
+        "sample_accuracy_answer": pytest.approx(0.55), "sample_accuracy_grounded": 0.5, "bits_per_byte": pytest.approx(2.35),
+    }  # fmt: skip
     assert (student["bytes_to_teacher"], student["parameters_to_teacher"]) == (0.4, 0.75)
-    assert student["to_teacher"]["verdict"] == "worse"
+    assert student["to_teacher"]["answer"]["verdict"] == "worse"
     assert found["broken", "student"] == {
         "recipe": "broken", "model": "student", "seeds": [], "failed": [{"seed": 13, "error": "prune.ratio=2: too much"}],
     }  # fmt: skip

@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from medllm.errors import UserError
 from pipeline.recipe_run import Job, error_line, on_chain
-from pipeline.recipes import put, start, todo
+from pipeline.recipes import as_they_end, put, start, todo
 
 ALL = ["default-13", "default-14", "prune_random-13", "prune_random-14"]
 JOBS = [Job(recipe=recipe, seed=seed) for recipe in ("default", "prune_random") for seed in (13, 14)]
@@ -62,6 +63,50 @@ def test_rows_of_a_job_are_replaced_and_stand_in_the_order_asked_for() -> None:
     ]  # fmt: skip
     assert len(content["rows"]) == 6
     assert content["items"] == {"a": [0], "b": [1]}
+
+
+def test_a_seed_goes_on_when_its_first_job_has_ended() -> None:
+    second_began = Event()
+    ended: set[str] = set()
+
+    def run_one(job: Job) -> bool:
+        in_order = job.recipe == "default" or f"default-{job.seed}" in ended
+        if job.recipe == "default":
+            second_began.wait(0.2)  # time for a second job that does not wait for this one
+        else:
+            second_began.set()
+        ended.add(job.name)
+        return in_order
+
+    results = {job.name: in_order for job, in_order in as_they_end(run_one, JOBS, at_once=4, stop=ended.clear)}
+    assert results == dict.fromkeys(ALL, True)
+
+
+def test_a_slow_first_job_holds_no_other_seed_back() -> None:
+    other_seed_began = Event()
+
+    def run_one(job: Job) -> bool:
+        if job.name == "prune_random-13":
+            other_seed_began.set()
+        return job.name != "default-14" or other_seed_began.wait(5)
+
+    assert all(in_time for _, in_time in as_they_end(run_one, JOBS, at_once=2, stop=other_seed_began.set))
+
+
+def test_an_interrupted_job_stops_the_others() -> None:
+    stopped = Event()
+    ran: list[str] = []
+
+    def run_one(job: Job) -> None:
+        ran.append(job.name)
+        if job.name == "default-13":
+            raise KeyboardInterrupt
+        assert stopped.wait(5)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(as_they_end(run_one, JOBS, at_once=2, stop=stopped.set))
+    assert stopped.is_set()
+    assert not {"prune_random-13", "prune_random-14"} & set(ran)
 
 
 def test_a_file_is_not_gone_on_with_against_another_reference(tmp_path: Path) -> None:

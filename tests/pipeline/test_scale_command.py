@@ -97,10 +97,11 @@ def check_verdicts(result: dict[str, Any]) -> None:
 
 
 def check_table(text: str, result: dict[str, Any]) -> None:
-    assert text.startswith("polyglot_ko_1_3b, 2026-11-22: ")
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    assert len(lines) == 2 + len(MODELS) + 2 + len(result["verdicts"])
-    assert len({line.count("|") for line in lines[: 2 + len(MODELS)]}) == 1
+    assert text.startswith("## 실험\n\n### 1) 실제 크기에서의 속도와 메모리: polyglot_ko_1_3b\n")
+    assert f"2026-11-22에 {result['conditions']['device']}에서" in text
+    rows, verdicts, conditions = (part.split("\n\n")[0].splitlines() for part in text.split("\n\n|")[1:])
+    assert (len(rows), len(verdicts), len(conditions)) == (2 + len(MODELS), 2 + len(result["verdicts"]), 1 + len(result["conditions"]))
+    assert len({line.strip("|").count("|") for line in rows}) == 1
     for name in ("device", "torch", "transformers", "xllamacpp", "threads", "cores"):
         assert result["conditions"][name]
 

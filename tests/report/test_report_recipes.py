@@ -9,23 +9,32 @@ from typing import Any
 
 import pytest
 
+from medllm.compare import recipes as compared
 from medllm.errors import UserError
 from medllm.report import recipes_block, write_report
-from medllm.report.recipes import read_recipes
+from medllm.report.pictures import COLOURS
+from medllm.report.recipes import TASKS, read_recipes
 from medllm.report.recipes_part import recipe_parts
+from medllm.report.recipes_picture import recipes_svg
 from medllm.report.scale_part import scale_parts
 
 FINAL = "student_gguf_q8_0"
 DEVICE = "AMD EPYC 7B13, 1 thread"
 
 
-def record(recipe: str, accuracy: float, verdict: str, *, model: str = FINAL, **more: Any) -> dict[str, Any]:
-    against = {"estimate": accuracy - 0.9, "low": accuracy - 0.93, "high": accuracy - 0.87, "seeds": 3, "items": 960, "verdict": verdict}
+def difference(estimate: float, verdict: str) -> dict[str, Any]:
+    return {"estimate": estimate, "low": estimate - 0.03, "high": estimate + 0.03, "seeds": 3, "items": 960, "verdict": verdict}
+
+
+def record(recipe: str, accuracy: float, verdict: str, *, model: str = FINAL, grounded: str = "tie", **more: Any) -> dict[str, Any]:
+    answer, given = difference(accuracy - 0.9, verdict or "tie"), difference(-0.09 if grounded == "worse" else 0.01, grounded)
     return {
         "recipe": recipe, "model": model, "seeds": [13, 14, 15], "failed": [], "method": "quantize_gguf",
         "path": ["base", "teacher", "pruned", "distilled", "student", FINAL], "bytes": 4_800_000.0, "parameters": 3_100_000.0,
-        "bytes_to_teacher": 0.44, "parameters_to_teacher": 0.75, "step": {}, "accuracy_lowest": accuracy - 0.02,
-        "accuracy_highest": accuracy + 0.01, "to_reference": against if verdict else None, "to_teacher": against,
+        "bytes_to_teacher": 0.44, "parameters_to_teacher": 0.75, "step": {},
+        "accuracy_lowest": {"answer": accuracy - 0.02, "grounded": 0.65}, "accuracy_highest": {"answer": accuracy + 0.01, "grounded": 0.72},
+        "to_reference": {"answer": answer, "grounded": given} if verdict else {"answer": None, "grounded": None},
+        "to_teacher": {"answer": answer, "grounded": None},
         "metrics": {
             "sample_accuracy_answer": accuracy, "sample_accuracy_grounded": 0.7, "sample_accuracy_paraphrase": 0.4, "bits_per_byte": 1.234,
         },
@@ -42,7 +51,8 @@ CONTENT = {
     "summary": [
         record("prune_taylor", 0.95, "better"), pruned("prune_taylor", 0.25), record("default", 0.9, ""), pruned("default", 0.25),
         record("prune_depth", 0.7, "worse"), pruned("prune_depth", 0.4),
-        record("order_pdq", 0.89, "tie", path=["base", "teacher", "pruned", "distilled", FINAL], failed=[{"seed": 15, "error": "killed"}]),
+        record("order_pdq", 0.89, "tie", grounded="worse", path=["base", "teacher", "pruned", "distilled", FINAL])
+        | {"failed": [{"seed": 15, "error": "killed"}]},
         {"recipe": "distill_jsd", "model": FINAL, "seeds": [], "failed": [{"seed": 13, "error": "distill.loss=jsd: not here"}]},
     ],
 }  # fmt: skip
@@ -111,14 +121,34 @@ def test_one_line_a_recipe_the_reference_first(results: Path) -> None:
     assert recipes is not None
     lines = table(recipe_parts(recipes), "압축 단계와")
     assert list(lines) == ["default", "prune_taylor", "prune_depth", "order_pdq", "distill_jsd"]
-    taylor = ["4.80", "44.0 %", "75.0 %", "95.0 % (93.0–96.0)", "+5.0 %p", "+2.0 ~ +8.0 %p", "나음", "+5.0 %p", "70.0 %", "40.0 %"]
-    assert lines["prune_taylor"] == ["teacher → 가지치기 → 증류 → 미세조정 → 양자화", *taylor, "1.234", "3"]
-    assert lines["default"][5:8] == ["-", "-", "-"]
-    assert lines["prune_depth"][7] == "못함"
-    assert lines["order_pdq"][0] == "teacher → 가지치기 → 증류 → 양자화"
-    assert lines["order_pdq"][7] == "구별되지 않음"
-    assert lines["order_pdq"][-2:] == ["3, 실패 1", "실패"]
-    assert lines["distill_jsd"] == ["-"] * 12 + ["0, 실패 1", "실패"]
+    assert lines["prune_taylor"] == [
+        "teacher → 가지치기 → 증류 → 미세조정 → 양자화", "4.80", "95.0 % (93.0–96.0)", "+5.0 %p (+2.0 ~ +8.0 %p) 나음",
+        "70.0 % (65.0–72.0)", "+1.0 %p (-2.0 ~ +4.0 %p) 구별되지 않음", "3",
+    ]  # fmt: skip
+    assert (lines["default"][3], lines["default"][5]) == ("-", "-")
+    assert lines["prune_depth"][3].endswith("못함")
+    assert lines["order_pdq"] == [
+        "teacher → 가지치기 → 증류 → 양자화", "4.80", "89.0 % (87.0–90.0)", "-1.0 %p (-4.0 ~ +2.0 %p) 구별되지 않음",
+        "70.0 % (65.0–72.0)", "-9.0 %p (-12.0 ~ -6.0 %p) 못함", "3, 실패 1", "실패",
+    ]  # fmt: skip
+    assert lines["distill_jsd"] == ["-"] * 6 + ["0, 실패 1", "실패"]
+
+
+def test_every_table_names_the_task_of_a_difference_and_the_text_the_missing_correction(results: Path) -> None:
+    recipes = read_recipes(results)
+    assert recipes is not None
+    assert tuple(TASKS) == compared.TASKS
+    parts = recipe_parts(recipes)
+    judged = ["생성 답변", "생성 답변 차이 (95 % 구간)", "근거 제공", "근거 제공 차이 (95 % 구간)"]
+    grids = [grid for part in parts for grid in part.grids]
+    for grid in (*grids, parts[0].folded[0]):
+        columns = list(grid.table.columns)
+        at = columns.index(judged[0])
+        assert columns[at : at + 4] == judged
+        assert {len(row.cells) + 1 for row in grid.table.rows} == {len(columns)}
+    assert "| order_pdq | teacher → 가지치기 → 증류 → 양자화 | 4.80 |" in recipes_block(results)
+    assert "-9.0 %p (-12.0 ~ -6.0 %p) 못함 | 3, 실패 1 |" in recipes_block(results)
+    assert all("다중 비교 보정은 하지 않았으므로" in text for text in (parts[0].text, recipes_block(results)))
 
 
 def test_groups_show_who_was_not_pruned_or_recovered_alike(results: Path) -> None:
@@ -168,6 +198,27 @@ def test_a_part_for_each_shape_of_its_newest_file(results: Path) -> None:
     write(results, "2026-02-04-scale-polyglot_ko_1_3b.json", SCALE)
     write(results, "2026-02-01-scale-other.json", SCALE | {"shape": "other"})
     assert [part.note[:10] for part in scale_parts(results)] == ["2026-02-01", "2026-02-04"]
+
+
+@pytest.mark.parametrize(("answer", "grounded"), [("worse", "tie"), ("tie", "worse")])
+def test_the_picture_colours_each_task_by_its_own_verdict(results: Path, answer: str, grounded: str) -> None:
+    def drawn(*verdicts: str) -> str:
+        other = record("other", 0.8, verdicts[0], grounded=verdicts[1])
+        write(results, "2026-03-01-recipes.json", CONTENT | {"summary": [record("default", 0.9, ""), other]})
+        recipes = read_recipes(results)
+        assert recipes is not None
+        return recipes_svg(recipes)
+
+    orange = COLOURS["fail"]
+    assert drawn("tie", "tie").count(orange) == 0
+    assert 0 < drawn(answer, grounded).count(orange) < drawn("worse", "worse").count(orange)
+
+
+def test_a_summary_of_one_task_is_to_be_made_again(results: Path) -> None:
+    before = [record("default", 0.9, "") | {"accuracy_lowest": 0.88, "to_reference": None}]
+    write(results, "2026-03-01-recipes.json", CONTENT | {"summary": before})
+    with pytest.raises(UserError, match=r"2026-03-01-recipes\.json: .*pipeline\.recipes summarise"):
+        read_recipes(results)
 
 
 @pytest.mark.parametrize(("name", "read", "text", "told"), [
