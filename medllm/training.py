@@ -1,8 +1,9 @@
-"""The one trainer: Hugging Face Trainer over token-budget batches, on one process or many (torchrun, FSDP)."""
+"""The one trainer: Hugging Face Trainer over token-budget batches, in one process, on a CPU or one GPU."""
 
 import json
 import logging
 import math
+import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -60,7 +61,7 @@ class TokenBatches(Dataset[list[Example]]):
     """Every batch of the whole training, fixed by the seed, at most `batch_tokens` tokens each unless one example alone is longer.
 
     Padded batches hold similar lengths together and count their padding; packed ones have none and take the examples as they come.
-    One item is one batch, so the sampler of the Trainer only has to deal them out, to one process or to many.
+    One item is one batch, so the sampler of the Trainer only has to deal them out.
     """
 
     def __init__(self, examples: Sequence[Example], *, num_epochs: float, batch_tokens: int, packing: bool, seed: int) -> None:
@@ -155,10 +156,12 @@ def newest_checkpoint(checkpoints: Path) -> Path | None:
 
 
 def _arguments(schedule: Schedule, *, steps: int, seed: int, checkpoints: Path) -> TrainingArguments:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("WORLD_SIZE: training runs in one process, several would overwrite each other's files; start it without torchrun")
     logging_steps = max(1, steps // 50)
     # on a logged step only: a loss that is averaged over the steps since the last one would start anew in the middle
     save_steps = math.ceil(schedule.checkpoint_steps / logging_steps) * logging_steps
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(checkpoints), max_steps=steps, per_device_train_batch_size=1, learning_rate=schedule.learning_rate,
         lr_scheduler_type="cosine", warmup_steps=int(steps * schedule.warmup_ratio), weight_decay=schedule.weight_decay,
         bf16=schedule.precision == "bf16", optim=OPTIMIZERS[schedule.optimizer], adam_beta2=0.99, seed=seed, data_seed=seed, report_to=[],
@@ -167,6 +170,8 @@ def _arguments(schedule: Schedule, *, steps: int, seed: int, checkpoints: Path) 
         activation_checkpointing=schedule.gradient_checkpointing, activation_checkpointing_kwargs={"use_reentrant": False},
         remove_unused_columns=False, dataloader_num_workers=0, dataloader_pin_memory=torch.cuda.is_available(),
     )  # fmt: skip
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # with more, Trainer would split the model into replicas and run through the batches faster
+    return arguments
 
 
 def train(
@@ -201,6 +206,8 @@ def train(
         module.activation_checkpointing_disable()
     module.eval().cpu()
     config.use_cache = use_cache  # the Trainer turns it off, and the folder would say so for good
+    if any(not torch.isfinite(parameter).all() for parameter in module.parameters()):  # the loss of the last steps is not logged
+        raise RuntimeError("a weight is not a number after training; lower learning_rate or use precision=fp32")
     losses = [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]  # a checkpoint brings its own part back
     return TrainResult(
         loss_first=losses[0], loss_last=losses[-1], steps=len(dataset), seconds=seconds,

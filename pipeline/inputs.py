@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -10,6 +11,14 @@ from medllm.model.folder import sha256_of
 from pipeline.layout import PREPARED, model_dir
 
 _PARENT_FILES = ("*.safetensors", "tokenizer.json", "prompt.json")
+
+
+def code_sha256(package: Path) -> str:
+    """Hash over the sources of a package: state that other code left behind is not gone on from."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(f"{path.relative_to(package).as_posix()} {sha256_of(path)}\n".encode())
+    return digest.hexdigest()
 
 
 def inputs_sha256(node: DictConfig, seed: int, parents: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -112,9 +113,10 @@ def mirror(cfg: DictConfig) -> None:
     for key, number in champion_metrics().items():
         client.log_metric(parent, key, number)
     for stage, key in keys.items():
-        group, _, item = stage.partition("@")
+        group = stage.partition("@")[0]
         node = cfg.get("model" if group == "fetch_base" else group)
-        node = node[item] if group == "finetune" else node
+        which = re.search(r" node=(\S+)", lock[stage]["cmd"])
+        node = node[which[1]] if which else node
         inputs = inputs_sha256(node, cfg.seed, _parents(lock[stage]["cmd"])) if group in TRAINING else ""
         knobs = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else None
         _mirror_stage(client, experiment, parent, stage, key, knobs, inputs)

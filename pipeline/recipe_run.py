@@ -23,8 +23,6 @@ from medllm.errors import UserError
 from pipeline.compose import PARAMS
 from pipeline.layout import ARTIFACTS, METRICS
 
-# Models by the key of `chain` that names what they are made from.
-_BUILT_BY = {"pruned": "prune", "distilled": "distill", "student": "student"}
 _CALLERS = ("DVC_", "GIT_", "MLFLOW_")  # a stage or hook that called us must not reach into the clone
 
 
@@ -135,13 +133,14 @@ class Runner:
         }
 
 
-def on_chain(chain: Mapping[str, str]) -> list[str]:
+def on_chain(chain: Mapping[str, Any]) -> list[str]:
     """The trained models between the teacher and what is quantised, in the order of the recipe."""
+    made_from = {"pruned": chain["prune"], "distilled": chain["distill"], "student": chain["student"], **chain["rescue"]}
     trained: list[str] = []
     name = chain["quantize"]
-    while name in _BUILT_BY and name not in trained:
+    while name in made_from and name not in trained:
         trained.insert(0, name)
-        name = chain[_BUILT_BY[name]]
+        name = made_from[name]
     return trained
 
 

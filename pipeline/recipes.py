@@ -44,6 +44,13 @@ def _output(*command: str) -> str:
     return done.stdout.strip()
 
 
+def _positive(word: str) -> int:
+    number = int(word)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number
+
+
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.recipes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -54,9 +61,9 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     run.add_argument("--seeds", nargs="+", type=int, required=True)
     run.add_argument("--reference", help="the recipe that all are held against (the first of --recipes)")
     run.add_argument("--models", nargs="+", default=(), help="models to evaluate (teacher, those of the chain, the student's GGUFs)")
-    run.add_argument("--jobs", type=int, default=1, help="recipes at once")
+    run.add_argument("--jobs", type=_positive, default=1, help="recipes at once")
     run.add_argument("--threads", type=int, help="threads of each (as configured)")
-    run.add_argument("--results", type=Path, help="file to write or go on with (artifacts/results/<today>-recipes.json)")
+    run.add_argument("--results", type=Path, help="file to write or go on with (the newest of this commit, else <today>-recipes.json)")
     run.add_argument("--work", type=Path, help="folder for clones and logs (below the system's temporary folder)")
     run.add_argument("--retry-failed", action="store_true", help="run failed ones again")
     again = commands.add_parser("summarise", help="compute the differences and the summary of a results file again")
@@ -90,9 +97,30 @@ def finish(content: Record) -> None:
     content["summary"] = summarise(content, teacher=TEACHER, **knobs)
 
 
+def read(path: Path) -> Record:
+    """A results file; UserError when it is something else."""
+    wrong: object = "a key is missing"
+    try:
+        content = read_json(path)
+        if {"items", "rows", "reference"} <= content.keys():
+            return content
+    except (ValueError, AttributeError) as error:
+        wrong = error
+    raise UserError(f"{path}: not a results file of pipeline.recipes ({wrong}); name another")
+
+
+def results_file(folder: Path, *, reference: str, commit: str, today: str) -> Path:
+    """The newest file of this commit and reference, which an interrupted run left, be it yesterday's; else one of today."""
+    for path in sorted(folder.glob("*-recipes.json"), reverse=True):
+        content = read(path)
+        if content["reference"] == reference and {row["commit"] for row in content["rows"]} == {commit}:
+            return path
+    return folder / f"{today}-recipes.json"
+
+
 def start(path: Path, reference: str, threads: int) -> Record:
     """The results file as it is, or an empty one."""
-    content: dict[str, Any] = read_json(path) if path.is_file() else {"items": {}, "rows": [], "summary": [], "reference": reference}
+    content: dict[str, Any] = read(path) if path.is_file() else {"items": {}, "rows": [], "summary": [], "reference": reference}
     if content["reference"] != reference:
         raise UserError(f"{path}: its reference is {content['reference']!r}, not {reference!r}; name another file with --results")
     return content | {"device": device_name(threads=threads)}
@@ -101,8 +129,8 @@ def start(path: Path, reference: str, threads: int) -> Record:
 def run(arguments: argparse.Namespace) -> Path:
     """Run what is missing, write after every job; returns the results file."""
     reference = arguments.reference or arguments.recipes[0]
-    path = arguments.results or RESULTS / f"{date.today().isoformat()}-recipes.json"
     commit, cache = _output("git", "rev-parse", "HEAD"), Path(_output(sys.executable, "-m", "dvc", "cache", "dir"))
+    path = arguments.results or results_file(RESULTS, reference=reference, commit=commit, today=date.today().isoformat())
     content = start(path, reference, arguments.threads or OmegaConf.select(OmegaConf.load(PARAMS), "threads"))
     jobs = [Job(recipe=recipe, seed=seed) for recipe in dict.fromkeys(arguments.recipes) for seed in dict.fromkeys(arguments.seeds)]
     runner = Runner(
@@ -152,7 +180,7 @@ def main() -> None:
             path = run(arguments)
         else:
             path = arguments.results
-            content = read_json(path)
+            content = read(path)
             finish(content)
             write_json(path, content)
     print(f"{path}: written")  # noqa: T201

@@ -8,7 +8,7 @@ from pipeline.entry import entrypoint
 from pipeline.layout import ARTIFACTS, METRICS, PREDICTIONS, RESULTS, output_root
 from pipeline.record import read_json, recorded
 
-STEPS = ("fetch_base", "finetune/teacher", "prune", "distill", "finetune/student", "rescue")
+STEPS = ("fetch_base", "finetune/teacher", "prune", "distill", "finetune/student")
 
 
 @entrypoint

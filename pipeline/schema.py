@@ -19,7 +19,7 @@ class Chain:
     prune: Text = MISSING
     distill: Text = MISSING
     student: Text = MISSING
-    rescue: Text = MISSING
+    rescue: dict[str, Text] = MISSING
     quantize: Text = MISSING
 
 

@@ -1,4 +1,4 @@
-"""What the three training stages share: checkpoints keyed by their inputs, a check of the disk, and a live MLflow run."""
+"""What the three training stages share: checkpoints keyed by their inputs and the code, a check of the disk, and a live MLflow run."""
 
 import shutil
 from collections.abc import Iterator
@@ -8,9 +8,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+import medllm
 from medllm.errors import UserError
 from medllm.training import LogFunction
-from pipeline.inputs import inputs_sha256
+from pipeline.inputs import code_sha256, inputs_sha256
 from pipeline.layout import ARTIFACTS, model_dir
 from pipeline.tracking import live_run
 
@@ -43,7 +44,8 @@ def train_run(stage: str, node: DictConfig, *, seed: int, parents: list[str], ex
     """Checks first, then a live run; the checkpoints are removed when the stage succeeds and kept for the next try when it does not."""
     check_disk(parents)
     key = inputs_sha256(node, seed, parents)
-    checkpoints = ARTIFACTS / ".ckpt" / f"{stage.replace('@', '_')}-{key[:16]}"
+    code = code_sha256(Path(medllm.__file__).parent)
+    checkpoints = ARTIFACTS / ".ckpt" / f"{stage.replace('@', '_')}-{key[:16]}-{code[:16]}"
     with live_run(stage, key, node, experiment_name=experiment_name) as on_log:
         yield TrainRun(checkpoints=checkpoints, on_log=on_log)
     for done_with in checkpoints.parent.glob(f"{stage.replace('@', '_')}-*"):  # of earlier inputs too

@@ -1,6 +1,8 @@
 """Fixtures shared by all tests: a random-weight miniature with the shape and tokenizer of the default model."""
 
+import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,6 +107,18 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Path) 
 def make_neox(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Path) -> Callable[..., Path]:
     """A function that writes another random folder, `make_neox(ffn=192)`; see write_neox for the knobs."""
     return lambda **knobs: write_neox(tmp_path_factory.mktemp("models") / "variant", tiny_tokenizer, **knobs)
+
+
+@pytest.fixture
+def quantised_folder(tiny_folder: Path, tmp_path: Path) -> Path:
+    """A copy of `tiny_folder` whose config.json and lineage say that bitsandbytes made it from `student`."""
+    folder = Path(shutil.copytree(tiny_folder, tmp_path / "student_bnb_nf4"))
+    content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    content["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    (folder / "config.json").write_text(json.dumps(content), encoding="utf-8")
+    lineage = {"name": folder.name, "parent": "student", "step": "quantize", "method": "quantize_bnb"}
+    (folder / "lineage.json").write_text(json.dumps(lineage), encoding="utf-8")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -261,6 +261,28 @@ def test_a_loss_that_is_no_number_stops_the_training(make_neox: Any, tmp_path: P
         run(broken, make_neox(hidden=64, layers=1, ffn=64), tmp_path / "checkpoints")
 
 
+def test_weights_that_the_last_step_broke_are_seen(make_neox: Any, tmp_path: Path) -> None:
+    """The one logged loss is that of the weights before the step."""
+    seen: list[float] = []
+    knobs = {"num_epochs": 1.0, "batch_tokens": 10_000, "learning_rate": 1e39, "warmup_ratio": 0.0, "checkpoint_steps": 0}
+    with pytest.raises(RuntimeError, match="a weight is not a number after training; lower learning_rate") as error:
+        run(full, make_neox(hidden=64, layers=1, ffn=64), tmp_path, lambda values, step: seen.append(values["loss"]), **knobs)
+    assert "\n" not in str(error.value)
+    assert len(seen) == 1
+    assert math.isfinite(seen[0])
+
+
+def test_one_process_only(make_neox: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_neox(hidden=64, layers=1, ffn=64)
+    monkeypatch.setenv("WORLD_SIZE", "1")  # as a scheduler may set it
+    run(full, folder, tmp_path / "one", num_epochs=0.2, checkpoint_steps=0)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match=r"WORLD_SIZE: .* start it without torchrun") as error:
+        run(full, folder, tmp_path / "two")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "two").exists()
+
+
 def test_wrong_knobs_are_named(make_neox: Any, tmp_path: Path) -> None:
     folder = make_neox(hidden=64, layers=1, ffn=64)
     with pytest.raises(ValueError, match="precision"):

@@ -20,11 +20,11 @@ from medllm.model.architecture import layers_of
 from medllm.model.folder import PRUNE_MAP_FILE
 
 
-def _kept(found: Mapping[str, Sequence[int]], name: str, *, ours: int, theirs: int, where: Path) -> list[int]:
+def _kept(found: Mapping[str, Sequence[int]], name: str, *, ours: int, theirs: int, where: str) -> list[int]:
     kept = list(found.get(name, range(theirs)))
     if len(kept) != ours or not all(0 <= index < theirs for index in kept):
         raise UserError(
-            f"{where}: the student has {ours} {name}, the map keeps {len(kept)} of {theirs} in the teacher; hidden_weight needs a student "
+            f"{where}: the student has {ours} {name}, {len(kept)} of the {theirs} of the teacher were kept; hidden_weight needs a student "
             "pruned from this teacher, set it to 0"
         )
     return kept
@@ -37,10 +37,11 @@ class HiddenStates:
         """`folder` is the student's: its prune_map.json says which layers and channels of the teacher it has (all, when it says none)."""
         path = folder / PRUNE_MAP_FILE
         found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        where = str(path) if path.is_file() else f"{folder}, which has no {PRUNE_MAP_FILE}"
         theirs, ours = layers_of(teacher), layers_of(student)
-        self._layers = _kept(found, "layers", ours=len(ours), theirs=len(theirs), where=path)
+        self._layers = _kept(found, "layers", ours=len(ours), theirs=len(theirs), where=where)
         sizes = int(student.config.hidden_size), int(teacher.config.hidden_size)
-        self._channels = torch.tensor(_kept(found, "hidden", ours=sizes[0], theirs=sizes[1], where=path))
+        self._channels = torch.tensor(_kept(found, "hidden", ours=sizes[0], theirs=sizes[1], where=where))
         self._teacher: Any = teacher.requires_grad_(False)
         self._teacher_modules, self._student_modules = [theirs[i] for i in self._layers], list(ours)
 

@@ -22,7 +22,7 @@ from medllm.distill.trainer import DistillTrainer, Objective
 from medllm.distill.vocabulary import logit_rows, shared_vocabulary
 from medllm.errors import UserError
 from medllm.model.architecture import lora_targets as adapted_layers
-from medllm.model.folder import Lineage, load_model, save_model, sha256_of
+from medllm.model.folder import Lineage, copy_prune_map, load_model, refuse_quantized, save_model, sha256_of
 from medllm.training import LogFunction, Schedule, TokenBatches, TrainResult, train
 
 _LOGITS, _SELF_DATA = "teacher_logits", "self_data"
@@ -59,6 +59,7 @@ def distill_logits(
 
     if trainable == "lora" and fake_quantize != "none":
         raise UserError(f"distill.fake_quantize={fake_quantize} rounds whole weights, which LoRA leaves alone; set distill.trainable=full")
+    refuse_quantized(source, verb="distilled")
     set_seed(seed)
     dtype = torch.bfloat16 if schedule.precision == "bf16" and compute_device().type == "cuda" else torch.float32  # of the teacher
     vocabulary = shared_vocabulary(source, teacher) if alpha or hidden_weight else logit_rows(source)
@@ -101,6 +102,7 @@ def distill_logits(
                 "self_data": self_data, "fake_quantize": fake_quantize, "trainable": trainable, "seed": seed, **asdict(schedule)},
     )  # fmt: skip
     save_model(student, target, tokenizer_from=source, lineage=lineage)
+    copy_prune_map(source, target)
     for done_with in (_LOGITS, _SELF_DATA):
         shutil.rmtree(checkpoints / done_with, ignore_errors=True)
     return DistillResult(

@@ -1,6 +1,5 @@
 """The frozen weights that an adapter is trained on: fp32, or NF4 and LLM.int8 by bitsandbytes (QLoRA, Dettmers et al. 2023, 2305.14314)."""
 
-import json
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -10,24 +9,9 @@ from transformers import PreTrainedModel
 from medllm.batches import compute_device
 from medllm.errors import UserError
 from medllm.model.bnb_layers import hush, quantized_layers, refuse_narrow
-from medllm.model.folder import GGUF_FILE, LINEAGE_FILE, load_model, read_lineage
+from medllm.model.folder import load_model
 
 Precision = Literal["fp32", "nf4", "int8"]
-
-
-def refuse_quantized(source: Path) -> None:
-    """UserError when the weights at `source` are quantised already: a merged adapter would be rounded away, and a GGUF takes none."""
-    config = source / "config.json"
-    scheme = ""
-    if config.is_file():
-        scheme = str(json.loads(config.read_text(encoding="utf-8")).get("quantization_config", {}).get("quant_method", ""))
-    elif (source / GGUF_FILE).is_file():
-        scheme = "GGUF"
-    if not scheme:
-        return
-    parent = read_lineage(source).parent if (source / LINEAGE_FILE).is_file() else None
-    instead = f"{parent}, which it was made from" if parent else "the model it was made from"
-    raise UserError(f"{source}: already quantised ({scheme}), which no adapter can be merged into; fine-tune {instead}, then quantise")
 
 
 def load_frozen(source: Path, *, base_precision: Precision, compute: torch.dtype) -> PreTrainedModel:

@@ -1,7 +1,6 @@
 """LoRA (Hu et al. 2021, arXiv 2106.09685) and its kin by PEFT, loss on answers only, merged into the weights."""
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,9 +15,9 @@ from medllm.data.examples import Example, qa_examples
 from medllm.data.prompts import Prompts
 from medllm.data.records import read_records
 from medllm.errors import UserError
-from medllm.finetune.frozen import Precision, dequantised, load_frozen, refuse_quantized
+from medllm.finetune.frozen import Precision, dequantised, load_frozen
 from medllm.model.architecture import lora_targets
-from medllm.model.folder import PRUNE_MAP_FILE, Lineage, save_model, sha256_of
+from medllm.model.folder import Lineage, copy_prune_map, refuse_quantized, save_model, sha256_of
 from medllm.training import LogFunction, Schedule, TrainResult, train
 
 ADAPTER_FOLDER = "adapter"
@@ -70,7 +69,7 @@ def merged(adapted: Any, folder: Path, probe: Sequence[Example]) -> tuple[PreTra
         before = _logits(loaded, probe)
     model: PreTrainedModel = loaded.merge_and_unload(safe_merge=True)
     error = float((before - _logits(model, probe)).abs().max())
-    if error > _MERGE_TOLERANCE:
+    if not error <= _MERGE_TOLERANCE:  # NaN too
         raise RuntimeError(f"merged logits differ from the adapter's by {error:.4f}, more than {_MERGE_TOLERANCE}")
     return model, error
 
@@ -93,7 +92,7 @@ def finetune_lora(
     from transformers import set_seed
 
     set_seed(seed)
-    refuse_quantized(source)
+    refuse_quantized(source, verb="fine-tuned")
     if use_dora and base_precision == "int8" and compute_device().type == "cpu":
         # its layers forget the scales of bitsandbytes there
         raise UserError("finetune.use_dora: PEFT cannot train DoRA on int8 weights on a CPU; take base_precision nf4 or fp32")
@@ -124,8 +123,7 @@ def finetune_lora(
         notes={} if base_precision == "fp32" else {"merged_into": f"the weights of {source.name}, dequantised from {base_precision}"},
     )  # fmt: skip
     save_model(tuned, target, tokenizer_from=source, lineage=lineage)
-    if (source / PRUNE_MAP_FILE).is_file():  # a distillation that follows finds the teacher's layers and channels by it
-        shutil.copyfile(source / PRUNE_MAP_FILE, target / PRUNE_MAP_FILE)
+    copy_prune_map(source, target)
     return FinetuneResult(
         parameters=tuned.num_parameters(), trainable_parameters=trainable, examples=len(examples), merge_error=error, training=result
     )

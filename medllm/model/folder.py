@@ -54,6 +54,23 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def refuse_quantized(source: Path, *, verb: str) -> None:
+    """UserError when the weights at `source` are quantised already: whole weights are wanted of a model that is to be `verb`."""
+    config, scheme = source / "config.json", ""
+    if config.is_file():
+        try:
+            content = json.loads(config.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{config}: not JSON ({error}); expected the config.json of a Hugging Face model") from error
+        scheme = str((content.get("quantization_config") or {}).get("quant_method", ""))
+    elif (source / GGUF_FILE).is_file():
+        scheme = "GGUF"
+    if scheme:
+        parent = read_lineage(source).parent if (source / LINEAGE_FILE).is_file() else None
+        instead = f"{parent}, which it was made from" if parent else "the model it was made from"
+        raise UserError(f"{source}: already quantised ({scheme}), so it cannot be {verb}; take {instead}")
+
+
 def model_sha256(folder: Path) -> str:
     """Hash over configuration and weights of a Hugging Face folder: equal for models that answer alike."""
     digest = hashlib.sha256()
@@ -70,6 +87,12 @@ def copy_tokenizer(source: Path, target: Path) -> None:
             shutil.copyfile(source / name, target / name)
     if not (target / "tokenizer.json").is_file():
         raise UserError(f"{source}: no tokenizer.json; a model folder needs its tokenizer beside the weights")
+
+
+def copy_prune_map(source: Path, target: Path) -> None:
+    """Hand on what a distillation that follows finds the teacher's layers and channels by; a model that was never pruned has none."""
+    if (source / PRUNE_MAP_FILE).is_file():
+        shutil.copyfile(source / PRUNE_MAP_FILE, target / PRUNE_MAP_FILE)
 
 
 def weight_bytes(folder: Path) -> int:

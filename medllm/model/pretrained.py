@@ -37,6 +37,8 @@ def fetch_pretrained(
     hashes = _copy_whole(folder, target)
     prompt.save(target)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if "vocab_size" not in config:
+        raise UserError(f"{folder / 'config.json'}: no vocab_size; a base is a plain causal language model, this looks like another kind")
     check_tokens(Prompts.load(target), rows=int(config["vocab_size"]), where=folder)
     if config.get("max_position_embeddings", context_length) < context_length:
         longest = config["max_position_embeddings"]
@@ -72,6 +74,8 @@ def _download(repo: str, revision: str | None) -> tuple[Path, str]:
             folder = Path(snapshot_download(repo, revision=folder.name, allow_patterns=list(_OLD_WEIGHTS)))
     except errors.HFValidationError as error:
         raise UserError(f"model.source={repo!r}: neither a folder on this machine nor a hub name (owner/name); check the path") from error
+    except errors.GatedRepoError as error:
+        raise UserError(f"model.source={repo!r}: access is granted one by one; accept the terms there, then hf auth login") from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         raise UserError(f"model.source={repo!r} at revision {revision!r}: not on the hub; check both") from error
     except (errors.LocalEntryNotFoundError, errors.HfHubHTTPError, OSError) as error:
@@ -94,11 +98,10 @@ def _copy_whole(source: Path, target: Path) -> dict[str, str]:
     _link(source, target)
     if not converted:
         return {}
-    from transformers import AutoConfig
-
     from medllm.model.bin_checkpoint import convert_bin
+    from medllm.model.skeleton import read_config
 
-    return convert_bin(source, target, tied=bool(AutoConfig.from_pretrained(source).tie_word_embeddings))
+    return convert_bin(source, target, tied=bool(read_config(source).tie_word_embeddings))
 
 
 def _link(source: Path, target: Path) -> None:

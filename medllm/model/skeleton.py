@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from medllm.errors import UserError
@@ -28,15 +28,23 @@ def stored_parameters(config: Any) -> dict[str, Tensor]:
     return {names.get(name, name): parameter for name, parameter in skeleton.named_parameters()}
 
 
+def read_config(folder: Path) -> Any:
+    """config.json as transformers reads it. UserError when it has no such architecture of its own; code beside the weights is not run."""
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except ValueError as error:
+        raise UserError(f"{folder / 'config.json'}: not an architecture of this transformers ({str(error).splitlines()[0]})") from error
+
+
 def check_weights(folder: Path) -> int:
     """Number of parameters in model*.safetensors. UserError when a weight that the config asks for is missing or of another size.
 
     transformers would draw a missing one at random with no more than a warning.
     """
-    from transformers import AutoConfig
-
     found = _sizes(folder)
-    config = AutoConfig.from_pretrained(folder)
+    config = read_config(folder)
     if config.model_type not in ARCHITECTURES:  # other architectures may be stored under names of their own
         return sum(_count(size) for name, size in found.items() if not name.endswith(BUFFERS))
     wanted = {name: tuple(parameter.shape) for name, parameter in stored_parameters(config).items()}
@@ -51,8 +59,11 @@ def check_weights(folder: Path) -> int:
 def _sizes(folder: Path) -> Mapping[str, tuple[int, ...]]:
     sizes: dict[str, tuple[int, ...]] = {}
     for path in sorted(folder.glob("model*.safetensors")):
-        with safe_open(path, framework="numpy") as tensors:
-            sizes |= {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+        try:
+            with safe_open(path, framework="numpy") as tensors:
+                sizes |= {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise UserError(f"{path}: not a whole safetensors file ({error}); get it again") from error
     return sizes
 
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from medllm.calibration import Batch, calibration_batches, packed
 from medllm.errors import UserError
 from medllm.model.architecture import heads_of_groups, shape_of
-from medllm.model.folder import Lineage, load_model, read_lineage, save_model, sha256_of
+from medllm.model.folder import Lineage, load_model, read_lineage, refuse_quantized, save_model, sha256_of
 from medllm.prune.cut import Kept, save_map
 from medllm.prune.shapes import BF16_BYTES, Budget, Sizes
 
@@ -51,6 +51,7 @@ class Start:
 
 def start(source: Path, prepared: Path, *, batch_rows: int, max_tokens: int, sample_tokens: int) -> Start:
     """Load what a method needs; UserError when the calibration set is too small to tell one hidden channel from another."""
+    refuse_quantized(source, verb="pruned")
     model = load_model(source)
     sizes = Sizes.of(model)
     batches = packed(calibration_batches(prepared, source, batch_rows=batch_rows, max_tokens=max_tokens), batch_rows=batch_rows)

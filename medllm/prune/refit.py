@@ -33,8 +33,13 @@ def refit(model: PreTrainedModel, smaller: PreTrainedModel, kept: Kept, sample: 
     """
     rows = len(sample["input_ids"])
     losses: list[Losses] = []
+    fitted = [parameter for _, layer, _ in _other_inputs(model, smaller, kept) for parameter in layer.parameters()]
+    unfitted = [parameter.detach().clone() for parameter in fitted]
 
     def work() -> None:
+        with torch.no_grad():  # an earlier try that ran out of memory may have fitted some layers
+            for parameter, value in zip(fitted, unfitted, strict=True):
+                parameter.copy_(value)
         losses.append(_refit(model, smaller, kept, {key: value[:rows] for key, value in sample.items()}, ridge))
 
     while not fits(work, rows=rows):

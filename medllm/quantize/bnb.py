@@ -11,7 +11,7 @@ from transformers.utils import logging as transformers_logging
 
 from medllm.errors import UserError
 from medllm.model.bnb_layers import hush, quantized_layers, refuse_narrow
-from medllm.model.folder import copy_tokenizer, weight_bytes
+from medllm.model.folder import copy_tokenizer, refuse_quantized, weight_bytes
 from medllm.quantize import QuantizeResult
 from medllm.quantize.reload_check import check_reload, probe_logits
 
@@ -32,6 +32,7 @@ def quantize_bnb(
         raise UserError(f"quantize.scheme: {scheme!r} is unknown to bitsandbytes; use int8 or nf4")
     if compute_dtype not in _COMPUTE:
         raise UserError(f"quantize.compute_dtype: {compute_dtype!r} is unknown; use one of {', '.join(_COMPUTE)}")
+    refuse_quantized(source, verb="quantised again")
     dtype = _COMPUTE[compute_dtype]
     eligible = _linear_widths(source)
     if scheme == "nf4":

@@ -40,8 +40,8 @@ def quantize_gguf_mixed(
 ) -> QuantizeResult:  # fmt: skip
     """Write model.gguf with every matrix in `low_scheme` or `high_scheme`, at most `bits_per_weight` over all weights.
 
-    The first `num_rows` calibration items say how far the next-token distributions move (KL) when one matrix alone goes to its low type;
-    the matrices that move them most for each extra byte get the high type. The table goes to sensitivity.json beside the model.
+    The first `num_rows` calibration sequences say how far the next-token distributions move (KL) when one matrix alone goes to its low
+    type; the matrices that move them most for each extra byte get the high type. The table goes to sensitivity.json beside the model.
     Raises UserError when the budget lies outside what the two schemes span, and like quantize_gguf.
     """
     low, high = scheme_type(low_scheme, knob="low_scheme"), scheme_type(high_scheme, knob="high_scheme")
@@ -114,7 +114,9 @@ def _measured(
         found = dequantize(to_bytes(weights, kind, source.importance(tensors[name], importance)), kind)
         return np.ascontiguousarray(found, dtype=np.float32).reshape(weights.shape)
 
-    batches = calibration_batches(prepared, source.folder, batch_rows=min(batch_rows, num_rows), max_tokens=max_tokens)
+    batches = calibration_batches(prepared, source.folder, batch_rows=batch_rows, max_tokens=max_tokens)
+    whole, rest = divmod(num_rows, batch_rows)
+    first = batches[:whole] + [{key: value[:rest] for key, value in batch.items()} for batch in batches[whole : whole + 1] if rest]
     model = load_model(source.folder)
     parameters = {str(source.name(name)): parameter for name, parameter in model.named_parameters() if parameter.ndim > 1}
-    return divergences(model, batches[: -(-num_rows // batch_rows)], parameters, round_trip)
+    return divergences(model, first, parameters, round_trip)

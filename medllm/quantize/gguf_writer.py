@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from medllm.data.prompts import Prompts
 from medllm.errors import UserError
-from medllm.model.folder import GGUF_FILE, copy_tokenizer
+from medllm.model.folder import GGUF_FILE, copy_tokenizer, refuse_quantized
 from medllm.quantize import QuantizeResult
 from medllm.quantize.gguf_architectures import architecture_of
 from medllm.quantize.gguf_tokenizer import add_tokenizer
@@ -42,6 +42,7 @@ class GgufSource:
     def __init__(self, folder: Path) -> None:
         """Raises UserError where llama.cpp has no counterpart of the model, or the folder does not fit together."""
         self.folder = folder
+        refuse_quantized(folder, verb="quantised again")
         self.config = _config(folder)
         self.architecture = architecture_of(self.config, where=str(folder / "config.json"))
         self.weights = SafetensorsFolder(folder)
@@ -62,6 +63,9 @@ class GgufSource:
         tied = tensor.name == EMBEDDING and all(other.name != OUTPUT for other in self.tensors)
         return importance.get(OUTPUT if tied else tensor.name)
 
+    def _equal(self, one: Tensor, other: Tensor) -> bool:
+        return bool(np.array_equal(self.weights.read(one.source), self.weights.read(other.source)))
+
     def _tensors(self) -> list[Tensor]:
         tensors = []
         for source in self.weights.names:
@@ -76,6 +80,9 @@ class GgufSource:
         if embedding is None or embedding.shape[0] != rows:
             found = f"{embedding.shape[0]} rows" if embedding else "no matrix"
             raise UserError(f"{self.folder}: config.json says vocab_size={rows}, the embedding has {found}; use the model's own config")
+        output = next((tensor for tensor in tensors if tensor.name == OUTPUT), None)
+        if output and self.config.get("tie_word_embeddings") and self._equal(output, embedding):
+            tensors.remove(output)  # some checkpoints store the embedding twice; transformers ties the two where they are equal
         if self.architecture.needs_output and all(tensor.name != OUTPUT for tensor in tensors):
             tensors.append(Tensor(name=OUTPUT, source=embedding.source, shape=embedding.shape))  # tied: llama.cpp wants its own copy here
         return tensors
@@ -119,10 +126,7 @@ def _config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
         raise UserError(f"{folder}: no config.json; expected a Hugging Face model folder")
-    try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}); expected the config.json of a Hugging Face model") from error
+    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return config
 
 

@@ -11,7 +11,7 @@ import torch
 
 from medllm.calibration import calibration_batches
 from medllm.errors import UserError
-from medllm.model.folder import copy_tokenizer, load_model, weight_bytes
+from medllm.model.folder import copy_tokenizer, load_model, refuse_quantized, weight_bytes
 from medllm.quantize import QuantizeResult
 from medllm.quantize.reload_check import check_reload, probe_logits
 
@@ -29,6 +29,7 @@ def quantize_optimum_gptq(
     """
     if scheme not in _BITS:
         raise UserError(f"quantize.scheme: {scheme!r} is unknown to optimum's GPTQ; use one of {', '.join(_BITS)}")
+    refuse_quantized(source, verb="quantised again")
     quantizer_class = _quantizer_class()
     # one row a batch: optimum counts padding as if it were text
     batches = calibration_batches(prepared, source, batch_rows=1, max_tokens=max_tokens)

@@ -88,5 +88,6 @@ def test_another_student_is_refused(
     shutil.copytree(make_neox(**shape), folder)
     if kept:
         (folder / "prune_map.json").write_text(json.dumps(kept), encoding="utf-8")
-    with pytest.raises(UserError, match=rf"prune_map.json: the student has {told}.*hidden_weight"):
+    where = folder / "prune_map.json" if kept else f"{folder}, which has no prune_map.json"
+    with pytest.raises(UserError, match=rf"^{where}: the student has {told}.*hidden_weight"):
         HiddenStates(load_model(teacher), load_model(folder), folder)

@@ -132,6 +132,24 @@ def test_wrong_input_is_one_line(tiny_folder: Path, student: Path, fewer: Path, 
     assert not (tmp_path / "distilled").exists()
 
 
+def test_a_quantised_student_is_refused(quantised_folder: Path, tiny_folder: Path, fewer: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"already quantised \(bitsandbytes\), so it cannot be distilled; take student, which") as error:
+        distill_logits(tiny_folder, quantised_folder, fewer, tmp_path / "distilled", checkpoints=tmp_path / "checkpoints", **KNOBS)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "distilled").exists()
+
+
+@pytest.mark.parametrize("content", ['{"layers": [0, 1]}\n', None])
+def test_the_map_of_pruning_goes_along(content: str | None, student: Path, fewer: Path, tmp_path: Path) -> None:
+    source = Path(shutil.copytree(student, tmp_path / "source"))
+    if content:
+        (source / "prune_map.json").write_text(content, encoding="utf-8")
+    knobs = {**KNOBS, "alpha": 0.0, "schedule": dataclasses.replace(SCHEDULE, num_epochs=0.1)}
+    distill_logits(tmp_path / "none", source, fewer, tmp_path / "distilled", checkpoints=tmp_path / "checkpoints", **knobs)
+    found = tmp_path / "distilled" / "prune_map.json"
+    assert (found.read_text(encoding="utf-8") if found.exists() else None) == content
+
+
 def test_alpha_zero_is_plain_fine_tuning_without_a_teacher(tiny_folder: Path, student: Path, fewer: Path, tmp_path: Path) -> None:
     schedule, none = dataclasses.replace(SCHEDULE, num_epochs=0.5), tmp_path / "no_teacher"
     knobs = {**KNOBS, "alpha": 0.0, "schedule": schedule}

@@ -132,6 +132,17 @@ def test_a_merge_that_changes_the_answers_is_refused(tiny_folder: Path, few: Pat
     assert "\n" not in str(error.value)
 
 
+def test_a_merge_that_cannot_be_compared_is_refused(tiny_folder: Path, few: Path, tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    broken: Any = load_model(tiny_folder)
+    broken.gpt_neox.final_layer_norm.bias.data[3] = torch.nan  # no layer that is merged, so PEFT sees nothing
+    adapted: Any = get_peft_model(broken, LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["dense"])).eval()
+    examples = qa_examples(read_records(few / "train.jsonl"), Prompts.load(tiny_folder), **ITEMS)[:2]
+    with pytest.raises(RuntimeError, match="merged logits differ from the adapter's by nan"):
+        merged(adapted, tmp_path / "adapter", examples)
+
+
 def test_loss_on_answers_only(tiny_folder: Path, few: Path) -> None:
     """What is scored of each example decodes to the answer of its record and EOS; the question and its fact bear no loss."""
     prompts = Prompts.load(tiny_folder)
@@ -217,20 +228,9 @@ def test_widths_that_nf4_cannot_take_are_named(make_neox: Callable[..., Path], f
         )
 
 
-def quantised_config(folder: Path, tiny_folder: Path) -> Path:
-    shutil.copytree(tiny_folder, folder)
-    content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    content["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": True}
-    (folder / "config.json").write_text(json.dumps(content), encoding="utf-8")
-    lineage = {"name": folder.name, "parent": "student", "step": "quantize", "method": "quantize_bnb"}
-    (folder / "lineage.json").write_text(json.dumps(lineage), encoding="utf-8")
-    return folder
-
-
-def test_a_quantised_source_is_refused(tiny_folder: Path, tiny_gguf: dict[str, Path], few: Path, tmp_path: Path) -> None:
+def test_a_quantised_source_is_refused(quantised_folder: Path, tiny_gguf: dict[str, Path], few: Path, tmp_path: Path) -> None:
     for source, told in (
-        (quantised_config(tmp_path / "student_bnb_nf4", tiny_folder), "already quantised (bitsandbytes), which no adapter can be merged "
-         "into; fine-tune student, which it was made from, then quantise"),
+        (quantised_folder, "already quantised (bitsandbytes), so it cannot be fine-tuned; take student, which it was made from"),
         (tiny_gguf["q4_0"], "already quantised (GGUF)"),
     ):  # fmt: skip
         with pytest.raises(UserError) as error:

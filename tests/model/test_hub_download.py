@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from medllm.data.prompts import Template
+from medllm.errors import UserError
 from medllm.model.folder import load_model, read_lineage
 from medllm.model.pretrained import fetch_pretrained
 
@@ -27,6 +28,7 @@ class Hub(BaseHTTPRequestHandler):
 
     folder: Path
     fetched: list[str]
+    gated: int | None = None  # status of every file for who has not accepted the terms; the list is open to all
 
     def do_HEAD(self) -> None:
         self.answer(body=False)
@@ -35,6 +37,13 @@ class Hub(BaseHTTPRequestHandler):
         self.answer(body=True)
 
     def answer(self, *, body: bool) -> None:
+        if self.gated and "/resolve/" in self.path:
+            self.send_response(self.gated)
+            self.send_header("X-Error-Code", "GatedRepo")
+            self.send_header("X-Error-Message", f"Access to model {REPO} is restricted and you are not in the authorized list.")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         files = sorted(self.folder.iterdir())
         if self.path.startswith(f"/api/models/{REPO}/tree"):
             entries = [{"type": "file", "path": path.name, "size": path.stat().st_size, "oid": COMMIT} for path in files]
@@ -115,3 +124,12 @@ def test_a_pinned_revision_has_nothing_to_tell(hub: type[Hub], tmp_path: Path, c
         assert fetch(tmp_path / "base", COMMIT).revision == COMMIT
     assert not caplog.records
     assert hub.fetched
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_gated_repository_is_told_from_a_missing_one(status: int, hub: type[Hub], tmp_path: Path) -> None:
+    hub.gated = status  # 401 to a stranger, 403 to a token that has not accepted the terms
+    with pytest.raises(UserError, match=rf"model\.source='{REPO}': access is granted one by one; accept the terms") as error:
+        fetch(tmp_path / "base", None)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "base").exists()

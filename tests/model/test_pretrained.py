@@ -1,5 +1,6 @@
 """A base from a folder is linked, checked, and refused in one line when it is not whole."""
 
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from medllm.data.prompts import Prompts, Template
 from medllm.errors import UserError
@@ -55,6 +58,35 @@ def changed(**entries: Any) -> Callable[[Path], None]:
     return change
 
 
+def cut_off(size: int) -> Callable[[Path], None]:
+    def cut(folder: Path) -> None:
+        content = (folder / "model.safetensors").read_bytes()
+        (folder / "model.safetensors").write_bytes(content[:size])
+
+    return cut
+
+
+def without(entry: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        del config[entry]
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+    return change
+
+
+def code_of_its_own(folder: Path) -> None:
+    code = f"from pathlib import Path\nPath({str(folder / 'ran')!r}).touch()\nclass NewConfig: pass\n"
+    (folder / "configuration_new.py").write_text(code, encoding="utf-8")
+    changed(model_type="new", auto_map={"AutoConfig": "configuration_new.NewConfig"})(folder)
+
+
+def code_and_pickle(folder: Path) -> None:
+    code_of_its_own(folder)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -65,15 +97,28 @@ def changed(**entries: Any) -> Callable[[Path], None]:
         (changed(vocab_size=640), r"config\.json says \(640, 128\)"),
         (changed(max_position_embeddings=128), "takes 128 tokens, model.context_length=256"),
         (changed(num_hidden_layers=3), r"hold no gpt_neox\.layers\.2\."),
+        (cut_off(100_000), r"model\.safetensors: not a whole safetensors file .*; get it again"),
+        (cut_off(100), r"model\.safetensors: not a whole safetensors file .*; get it again"),
+        (cut_off(0), r"model\.safetensors: not a whole safetensors file .*; get it again"),
+        (without("vocab_size"), r"config\.json: no vocab_size; a base is a plain causal language model"),
+        (without("model_type"), r"config\.json: not an architecture of this transformers"),
+        (changed(model_type="new"), r"config\.json: not an architecture of this transformers .*`new`"),
+        (code_of_its_own, r"config\.json: not an architecture of this transformers .*custom code"),
+        (code_and_pickle, r"config\.json: not an architecture of this transformers .*custom code"),
     ],
 )
-def test_what_is_not_a_whole_base_is_refused(spoil: Callable[[Path], None], message: str, tiny_folder: Path, tmp_path: Path) -> None:
-    source = tmp_path / "source"
+def test_what_is_not_a_whole_base_is_refused(
+    spoil: Callable[[Path], None], message: str, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, asked = tmp_path / "source", io.StringIO("y\n" * 9)
     shutil.copytree(tiny_folder, source)
     spoil(source)
+    monkeypatch.setattr("sys.stdin", asked)
     with pytest.raises(UserError, match=message) as error:
         fetch(str(source), tmp_path / "base")
     assert "\n" not in str(error.value)
+    assert asked.tell() == 0, "transformers asks on stdin whether it may run code"
+    assert not (source / "ran").exists()
 
 
 @pytest.mark.parametrize("source", ["no-such-owner/no-such-model", "no_such_folder", "/no/such/folder", "models/of/mine", "./base"])

@@ -64,9 +64,12 @@ def root() -> Path:
     return ROOT
 
 
-@pytest.fixture(scope="session")
-def params() -> dict[str, Any]:
-    """The committed params.yaml."""
+@pytest.fixture(scope="session", params=["default", "rescue"])
+def params(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The committed params.yaml, and that of the experiment that adds a stage."""
+    if request.param == "rescue":
+        composed: Any = OmegaConf.to_container(compose(["experiment=rescue"]), resolve=True)
+        return dict(composed)
     content: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     return content
 

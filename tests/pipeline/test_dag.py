@@ -128,12 +128,12 @@ def _covered(path: str, deps: list[str]) -> bool:
     return any(path == dep or path.startswith(f"{dep}/") for dep in deps)
 
 
-def test_every_stage_is_a_script_of_its_name(stages: dict[str, Any], root: Path) -> None:
+def test_every_stage_is_a_script_of_its_name(stages: dict[str, Any], params: dict[str, Any], root: Path) -> None:
     for full, stage in stages.items():
         assert re.match(rf"python -m pipeline\.{stage['name']}( |$)", stage["cmd"]), full
         assert stage["desc"].endswith("."), full
     apps = {path.stem for path in (root / "pipeline").glob("*.py") if "\n@entrypoint\n" in path.read_text(encoding="utf-8")}
-    assert apps == {stage["name"] for stage in stages.values()}
+    assert apps - {stage["name"] for stage in stages.values()} == (set() if params["chain"]["rescue"] else {"rescue"})
 
 
 def test_metric_files_carry_the_name_of_their_stage(stages: dict[str, Any]) -> None:
@@ -166,7 +166,7 @@ def test_models_are_those_that_the_stages_build(stages: dict[str, Any], params: 
     assert sorted(built) == sorted(params["models"])
     assert {params["compare"]["baseline_a"], params["compare"]["baseline_b"]} <= set(built)
     assert {stage.removeprefix("evaluate@") for stage in stages if stage.startswith("evaluate@")} == set(built)
-    assert {f"artifacts/models/{name}" for name in built} <= set(stages["benchmark"]["deps"])
+    assert "artifacts/models" in stages["benchmark"]["deps"]
 
 
 def test_wiring_on_the_command_line_is_declared(stages: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from medllm.errors import UserError
 from pipeline.recipe_run import Job, error_line, on_chain
-from pipeline.recipes import as_they_end, put, start, todo
+from pipeline.recipes import as_they_end, put, results_file, start, todo
 
 ALL = ["default-13", "default-14", "prune_random-13", "prune_random-14"]
 JOBS = [Job(recipe=recipe, seed=seed) for recipe in ("default", "prune_random") for seed in (13, 14)]
@@ -37,9 +37,10 @@ def test_overrides_of_a_recipe(recipe: str, wanted: list[str]) -> None:
     ({"quantize": "pruned"}, ["pruned"]),
     ({"distill": "teacher", "prune": "distilled", "student": "pruned"}, ["distilled", "pruned", "student"]),
     ({"student": "pruned"}, ["pruned", "student"]),
+    ({"rescue": {"rescued": "student"}, "quantize": "rescued"}, ["pruned", "distilled", "student", "rescued"]),
 ])  # fmt: skip
 def test_models_of_a_chain(changed: dict[str, str], wanted: list[str]) -> None:
-    chain = {"prune": "teacher", "distill": "pruned", "student": "distilled", "quantize": "student"}
+    chain = {"prune": "teacher", "distill": "pruned", "student": "distilled", "rescue": {}, "quantize": "student"}
     assert on_chain(chain | changed) == wanted
 
 
@@ -52,6 +53,29 @@ def test_models_of_a_chain(changed: dict[str, str], wanted: list[str]) -> None:
 ])  # fmt: skip
 def test_what_is_left_to_run(done: list[dict[str, Any]], retry: bool, left: list[str]) -> None:
     assert [job.name for job in todo({"rows": done}, JOBS, commit="now", retry_failed=retry)] == left
+
+
+@pytest.mark.parametrize(("files", "wanted"), [
+    ({}, "2026-03-02"),
+    ({"2026-03-01": ("default", ["now"])}, "2026-03-01"),
+    ({"2026-02-28": ("default", ["now"]), "2026-03-01": ("default", ["before"])}, "2026-02-28"),
+    ({"2026-03-01": ("default", ["now", "before"])}, "2026-03-02"),
+    ({"2026-03-01": ("other", ["now"])}, "2026-03-02"),
+])  # fmt: skip
+def test_an_interrupted_run_goes_on_after_midnight(files: dict[str, tuple[str, list[str]]], wanted: str, tmp_path: Path) -> None:
+    for day, (reference, commits) in files.items():
+        content = {"items": {}, "reference": reference, "rows": [{"commit": commit} for commit in commits]}
+        (tmp_path / f"{day}-recipes.json").write_text(json.dumps(content), encoding="utf-8")
+    assert results_file(tmp_path, reference="default", commit="now", today="2026-03-02").name == f"{wanted}-recipes.json"
+
+
+@pytest.mark.parametrize("content", ["# not JSON", "[]", "{}"])
+def test_what_is_no_results_file_is_refused(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "notes.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=r"notes\.json: not a results file") as error:
+        start(path, "default", 1)
+    assert "\n" not in str(error.value)
 
 
 def test_rows_of_a_job_are_replaced_and_stand_in_the_order_asked_for() -> None:

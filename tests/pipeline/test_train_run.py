@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 from omegaconf import OmegaConf
 
+import medllm
 from medllm.errors import UserError
 from pipeline.train_run import inputs_sha256, train_run
 
@@ -86,6 +87,26 @@ def test_other_inputs_are_another_training(workspace: Path) -> None:
     (workspace / "artifacts" / "models" / MODEL / "model.safetensors").write_bytes(b"others")
     seen.add(inputs_sha256(NODE, 1, parents))
     assert len(seen) == 6
+
+
+def test_other_code_is_another_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a checkpoint of other code holds is not gone on from; files that are no source do not count, nor does where the package is."""
+    with run() as real, run() as again:
+        assert real.checkpoints == again.checkpoints
+    package = tmp_path / "elsewhere" / "medllm"
+    shutil.copytree(Path(medllm.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(medllm, "__file__", str(package / "__init__.py"))
+    (package / "notes.txt").touch()
+    source = package / "prune" / "refit.py"
+    seen, text = [], source.read_text(encoding="utf-8")
+    for change in (text, text + "# changed\n", text):
+        source.write_text(change, encoding="utf-8")
+        with run() as found:
+            seen.append(found.checkpoints)
+    assert seen[0] == seen[2] == real.checkpoints != seen[1]
+    source.rename(source.with_name("fit.py"))
+    with run() as renamed:
+        assert renamed.checkpoints not in seen
 
 
 def test_two_stages_never_share_checkpoints() -> None:

@@ -1,8 +1,10 @@
 """The calibration pass counts every token once, whatever memory does; criteria and least squares earn their place."""
 
+import copy
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,26 @@ def test_everything_measured_survives_halving(learned: Path, batches: list[Batch
     assert before == pytest.approx(after, abs=1e-4)
 
 
+@pytest.mark.parametrize("depth", [False, True])
+@pytest.mark.parametrize("ridge", [None, 0.01])
+def test_a_fit_that_ran_out_of_memory_half_way_is_as_if_it_had_not_begun(
+    ridge: float | None, depth: bool, learned: Path, batches: list[Batch]
+) -> None:
+    """The first layers of the smaller model are fitted when its last one refuses the batch; the whole model has room."""
+    model, rows = load_model(learned), len(batches[0]["labels"]) // 2
+    model.gpt_neox.layers.append(copy.deepcopy(model.gpt_neox.layers[0]))
+    model.config.num_hidden_layers = 3
+    shape = shape_of(model)
+    wanted = replace(shape, layers=2) if depth else replace(shape, ffn=shape.ffn // 2)
+    kept = choose(importance.magnitude(model, batches, seed=0), shape, wanted, [1, 2] if depth else range(3))
+    cut_short, whole = cut(model, kept), cut(model, kept)
+    with room_for(cut_short, rows, NO_MEMORY["gpu"]):
+        losses = refit(model, cut_short, kept, batches[0], ridge=ridge)
+    assert losses == refit(model, whole, kept, {key: value[:rows] for key, value in batches[0].items()}, ridge=ridge)
+    for (name, value), again in zip(whole.state_dict().items(), cut_short.state_dict().values(), strict=True):
+        assert torch.equal(value, again), name
+
+
 @pytest.mark.parametrize("kind", ["gpt_neox", "llama", "qwen3"])
 def test_packed_rows_give_what_padded_ones_give(kind: str, miniature: Callable[[str], Path], small_prepared: Path) -> None:
     model = load_model(miniature(kind))
@@ -118,8 +140,6 @@ def test_other_errors_are_not_taken_for_memory(learned: Path, batches: list[Batc
 
 def losses(learned: Path, batches: list[Batch], criterion: Callable[..., importance.Importance], ridge: float | None, seed: int) -> float:
     """The answers' loss with half of the FFN channels gone."""
-    from dataclasses import replace
-
     model = load_model(learned)
     shape = shape_of(model)
     kept = choose(criterion(model, batches, seed=seed), shape, replace(shape, ffn=shape.ffn // 2), range(shape.layers))

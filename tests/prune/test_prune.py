@@ -11,10 +11,12 @@ import torch
 from pruners import PRUNERS, RATIOS, TOLERANCE
 from torch import Tensor
 
+from medllm.calibration import calibration_batches
 from medllm.data.prompts import Prompts
 from medllm.engines import open_engine
 from medllm.errors import UserError
 from medllm.model.folder import load_model, read_lineage, save_model
+from medllm.prune.depth import layers_to_keep
 from medllm.prune.shapes import Sizes
 from medllm.quantize.gguf import quantize_gguf
 
@@ -170,9 +172,6 @@ def test_layers_that_do_nothing_go_first(
 
 def test_a_block_of_layers_goes_as_one(miniature: Callable[[str], Path], rewritten: Rewrite, small_prepared: Path) -> None:
     """Layer 2 undoes what layer 1 does: each is far from nothing, both together are nothing."""
-    from medllm.calibration import calibration_batches
-    from medllm.prune.depth import layers_to_keep
-
     def cancel(model: Any) -> None:
         model.config.use_parallel_residual = True
         for place, layer in enumerate(model.gpt_neox.layers):
@@ -282,6 +281,12 @@ def test_bad_input_is_one_clear_line(
         PRUNERS[method](miniature("gpt_neox"), small_prepared, tmp_path / "pruned", **{"tolerance": 0.01, **knobs})
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "pruned").exists()
+
+
+def test_a_quantised_source_is_refused(quantised_folder: Path, small_prepared: Path, tmp_path: Path) -> None:
+    for method, prune in PRUNERS.items():
+        with pytest.raises(UserError, match=r"already quantised \(bitsandbytes\), so it cannot be pruned; take student, which"):
+            prune(quantised_folder, small_prepared, tmp_path / "pruned", ratio=RATIOS[method], tolerance=TOLERANCE)
 
 
 def test_a_calibration_set_that_is_empty_or_too_short(miniature: Callable[[str], Path], small_prepared: Path, tmp_path: Path) -> None:

@@ -51,6 +51,14 @@ def test_grouped_queries_and_tied_heads(kind: str, layers: int, scheme: Any, tin
     assert max(abs(a - b) for found, wanted in pairs for a, b in zip(found, wanted, strict=True)) < (0.4 if scheme == "int8" else 3.0)
 
 
+@pytest.mark.parametrize("scheme", ["int8", "nf4"])
+def test_a_quantised_source_is_refused(scheme: Any, quantised_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"already quantised \(bitsandbytes\), so it cannot be quantised again; take student") as error:
+        quantize_bnb(quantised_folder, Path("unused"), tmp_path / "x", scheme=scheme, compute_dtype="bf16")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "x").exists()
+
+
 def test_wrong_knobs_and_widths_are_refused(make_neox: Callable[..., Path], tiny_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="64"):
         quantize_bnb(make_neox(layers=1, ffn=160), Path("unused"), tmp_path / "x", scheme="nf4", compute_dtype="bf16")

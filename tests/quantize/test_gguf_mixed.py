@@ -1,6 +1,7 @@
 """Bits go to the matrices that the model was measured to need, within the budget, and the table says which."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import torch
 from gguf import GGUFReader
 from gguf.quants import dequantize
+from safetensors.torch import load_file, save_file
 
 from medllm.calibration import calibration_batches
 from medllm.errors import UserError
@@ -110,6 +112,53 @@ def test_a_tied_matrix_is_one_candidate(make_tied: Callable[[str], Path], small_
         quantize_gguf_mixed(make_tied(kind), small_prepared, tmp_path / kind, **knobs)
         rows = json.loads((tmp_path / kind / SENSITIVITY_FILE).read_text(encoding="utf-8"))["matrices"]
         assert [row["tensors"] for row in rows if "token_embd.weight" in row["tensors"]] == [tensors]
+
+
+def test_as_many_sequences_are_measured_as_were_asked_for(source: Path, small_prepared: Path, tmp_path: Path) -> None:
+    """Whatever batches they come in."""
+
+    def measured(batch_rows: int) -> dict[str, float]:
+        knobs = {**KNOBS, "num_rows": 3, "batch_rows": batch_rows}
+        quantize_gguf_mixed(source, small_prepared, tmp_path / str(batch_rows), **knobs)
+        table = json.loads((tmp_path / str(batch_rows) / SENSITIVITY_FILE).read_text(encoding="utf-8"))["matrices"]
+        return {row["tensors"][0]: row["kl"] for row in table}
+
+    expected = measured(3)
+    for batch_rows in (2, 8):
+        assert measured(batch_rows) == pytest.approx(expected, rel=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
+def test_a_tied_matrix_that_is_stored_twice_is_written_once(
+    kind: str, make_tied: Callable[[str], Path], small_prepared: Path, tmp_path: Path, plain_gguf: Callable[..., Any]
+) -> None:
+    once, name = make_tied(kind), {"llama": "lm_head.weight", "gpt_neox": "embed_out.weight"}[kind]
+    twice = Path(shutil.copytree(once, tmp_path / "twice"))
+    tensors = load_file(twice / "model.safetensors")
+    embedding = next(tensor for key, tensor in tensors.items() if "embed" in key)
+    save_file({**tensors, name: embedding.clone()}, twice / "model.safetensors", metadata={"format": "pt"})
+    results = []
+    for source in (once, twice):
+        mixed, plain = tmp_path / f"{source.name}_mixed", tmp_path / f"{source.name}_f16"
+        found = [quantize_gguf_mixed(source, small_prepared, mixed, **{**KNOBS, "bits_per_weight": 5.0}), plain_gguf(source, plain, "f16")]
+        files = (mixed / SENSITIVITY_FILE, mixed / "model.gguf", plain / "model.gguf")
+        results.append((found, [file.read_bytes() for file in files]))
+    assert results[0] == results[1]
+
+
+def test_an_output_matrix_of_its_own_is_written_whatever_the_config_says(
+    make_tied: Callable[[str], Path], small_prepared: Path, tmp_path: Path
+) -> None:
+    """transformers ties the two only where they are equal, so the file must have both."""
+    folder = make_tied("llama")
+    tensors = load_file(folder / "model.safetensors")
+    other = -tensors["model.embed_tokens.weight"]
+    save_file({**tensors, "lm_head.weight": other}, folder / "model.safetensors", metadata={"format": "pt"})
+    assert torch.equal(load_model(folder).get_output_embeddings().weight, other.float())
+    quantize_gguf_mixed(folder, small_prepared, tmp_path / "x", **{**KNOBS, "bits_per_weight": 5.0})
+    output = next(t for t in GGUFReader(tmp_path / "x" / "model.gguf").tensors if t.name == "output.weight")
+    found = torch.from_numpy(dequantize(output.data, output.tensor_type).copy())
+    assert (found - other.float()).norm() < 0.2 * other.float().norm()
 
 
 @pytest.fixture

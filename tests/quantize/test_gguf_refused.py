@@ -56,6 +56,20 @@ def test_wrong_knobs_are_refused(
     assert not (tmp_path / "x").exists()
 
 
+def test_a_quantised_source_is_refused(quantised_folder: Path, plain_gguf: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"already quantised \(bitsandbytes\), so it cannot be quantised again; take student") as error:
+        plain_gguf(quantised_folder, tmp_path / "x", "q8_0")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_config_that_says_it_is_not_quantised_is_taken(tiny_folder: Path, plain_gguf: Callable[..., Any], tmp_path: Path) -> None:
+    source = Path(shutil.copytree(tiny_folder, tmp_path / "source"))
+    content = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    (source / "config.json").write_text(json.dumps({**content, "quantization_config": None}), encoding="utf-8")
+    assert plain_gguf(source, tmp_path / "target", "q8_0").scheme == "q8_0"
+
+
 def test_a_folder_that_is_no_model_is_refused(tiny_folder: Path, plain_gguf: Callable[..., Any], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"config\.json"):
         plain_gguf(tmp_path, tmp_path / "x", "f16")

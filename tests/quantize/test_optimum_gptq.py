@@ -38,6 +38,12 @@ def test_without_gptqmodel_it_says_so(tiny_folder: Path, small_prepared: Path, t
     assert not (tmp_path / "x").exists()
 
 
+def test_a_quantised_source_is_refused(quantised_folder: Path, small_prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"already quantised \(bitsandbytes\), so it cannot be quantised again; take student"):
+        quantize_optimum_gptq(quantised_folder, small_prepared, tmp_path / "x", scheme="gptq_int4", **KNOBS)
+    assert not (tmp_path / "x").exists()
+
+
 def test_an_unknown_scheme_is_refused(tiny_folder: Path, small_prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="gptq_int3"):
         quantize_optimum_gptq(tiny_folder, small_prepared, tmp_path / "x", scheme="gptq_int3", **KNOBS)  # type: ignore[arg-type]
