@@ -12,17 +12,17 @@ from pipeline.student_base import fetch_student, without_parent
 from pipeline.train_run import train_run
 
 
-def distil(cfg: DictConfig, stage: str, node: DictConfig) -> None:
+def distil(cfg: DictConfig, stage: str, node: DictConfig, *, metrics_name: str, set_source: str) -> None:
     """artifacts/models/<source> + <teacher> -> artifacts/models/<target>, for this stage and for the rescue."""
     wired(cfg, "teacher", "source", "target")
     preset = isinstance(node.student, DictConfig)
     if not preset and node.student != cfg.source:
         raise UserError(
             f"{stage}.student={node.student!r}, but the stage reads source={cfg.source}; another model of the chain is set by "
-            f"chain.{stage}, a base of its own by model@distill.student=<option of conf/model>"
+            f"{set_source}, a base of its own by model@distill.student=<option of conf/model>"
         )
     with (
-        recorded(stage) as metrics,
+        recorded(metrics_name) as metrics,
         train_run(stage, node, seed=cfg.seed, parents=[cfg.source, cfg.teacher], experiment_name=cfg.experiment_name) as run,
         replaced_folder(target_dir(cfg.target)) as folder,
     ):
@@ -41,7 +41,7 @@ def distil(cfg: DictConfig, stage: str, node: DictConfig) -> None:
 @entrypoint
 def main(cfg: DictConfig) -> None:
     """artifacts/models/<source> + <teacher> -> artifacts/models/<target>, with the knobs of conf/distill."""
-    distil(cfg, "distill", cfg.distill)
+    distil(cfg, "distill", cfg.distill, metrics_name="distill", set_source="chain.distill")
 
 
 if __name__ == "__main__":

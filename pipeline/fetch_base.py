@@ -1,4 +1,4 @@
-"""The starting point: the tiny base trained here, a local folder, or a pinned hub revision."""
+"""The starting point: the tiny base trained here, a local folder, or a revision of a hub repository."""
 
 from hydra.utils import call
 from omegaconf import DictConfig

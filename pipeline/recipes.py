@@ -4,7 +4,8 @@
     python -m pipeline.recipes summarise artifacts/results/2026-01-31-recipes.json
 
 A run works in clones of the committed HEAD below --work and writes only the results file and DVC's cache, which all clones share: what two
-recipes have in common is trained once. It goes on where it was stopped: a (recipe, seed) of the same commit that is in the file is skipped.
+recipes have in common is trained once. It goes on where it was stopped: a (recipe, seed) of the same commit that is in the file is skipped,
+a failed one too unless --retry-failed.
 """
 
 import argparse
@@ -60,10 +61,10 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     run.add_argument("--recipes", nargs="+", required=True, help='"default", names of conf/experiment, or several joined by "+"')
     run.add_argument("--seeds", nargs="+", type=int, required=True)
     run.add_argument("--reference", help="the recipe that all are held against (the first of --recipes)")
-    run.add_argument("--models", nargs="+", default=(), help="models to evaluate (teacher, those of the chain, the student's GGUFs)")
+    run.add_argument("--models", nargs="+", default=(), help="models to evaluate (teacher, those of the chain, its Q8_0 and Q4_0)")
     run.add_argument("--jobs", type=_positive, default=1, help="recipes at once")
     run.add_argument("--threads", type=int, help="threads of each (as configured)")
-    run.add_argument("--results", type=Path, help="file to write or go on with (the newest of this commit, else <today>-recipes.json)")
+    run.add_argument("--results", type=Path, help="file to go on with (the newest of this commit and reference, else a new one)")
     run.add_argument("--work", type=Path, help="folder for clones and logs (below the system's temporary folder)")
     run.add_argument("--retry-failed", action="store_true", help="run failed ones again")
     again = commands.add_parser("summarise", help="compute the differences and the summary of a results file again")

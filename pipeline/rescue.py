@@ -9,7 +9,7 @@ from pipeline.entry import entrypoint
 @entrypoint
 def main(cfg: DictConfig) -> None:
     """artifacts/models/<source> + <teacher> -> artifacts/models/<target>, with the knobs of conf/rescue."""
-    distil(cfg, "rescue", cfg.rescue)
+    distil(cfg, "rescue", cfg.rescue, metrics_name=f"rescue/{cfg.target}", set_source="chain.rescue and rescue.student")
 
 
 if __name__ == "__main__":

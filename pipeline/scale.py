@@ -1,7 +1,7 @@
 """Size, speed and memory at the true size of a published model, with random weights: python -m pipeline.scale [--shape polyglot_ko_1_3b].
 
-Builds teacher, GGUF files and pruned GGUF files in --work (a later call continues there), measures them in turns, and writes
-<out>/<date>-scale-<shape>.json. Quality is not measured: the weights are random.
+Builds teacher, GGUF files and pruned GGUF files in --work (a later call continues there), measures them in turns, writes
+<out>/<date>-scale-<shape>.json, and prints the section that the report makes of it. Quality is not measured: the weights are random.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What the three training stages share: checkpoints keyed by their inputs and the code, a check of the disk, and a live MLflow run."""
+"""What the training stages share: checkpoints keyed by their inputs and the code, a check of the disk, and a live MLflow run."""
 
 import shutil
 from collections.abc import Iterator
