@@ -64,20 +64,26 @@ def root() -> Path:
     return ROOT
 
 
-@pytest.fixture(scope="session", params=["default", "rescue"])
-def params(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The committed params.yaml, and that of the experiment that adds a stage."""
-    if request.param == "rescue":
-        composed: Any = OmegaConf.to_container(compose(["experiment=rescue"]), resolve=True)
-        return dict(composed)
+@pytest.fixture(scope="session")
+def params() -> dict[str, Any]:
+    """The committed params.yaml."""
     content: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     return content
 
 
-@pytest.fixture(scope="session")
-def stages(params: dict[str, Any]) -> dict[str, dict[str, Any]]:
+@pytest.fixture(params=["default", "rescue"])
+def wired(request: pytest.FixtureRequest, params: dict[str, Any]) -> dict[str, Any]:
+    """The committed params.yaml, and that of the experiment that adds a stage."""
+    if request.param == "default":
+        return params
+    composed: Any = OmegaConf.to_container(compose(["experiment=rescue"]), resolve=True)
+    return dict(composed)
+
+
+@pytest.fixture
+def stages(wired: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Every stage of dvc.yaml by its full name (`finetune@teacher`); `name` is the part before @."""
-    return _expand(yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"], params)
+    return _expand(yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"], wired)
 
 
 def _environment(private: Path) -> dict[str, str]:

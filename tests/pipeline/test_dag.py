@@ -128,12 +128,12 @@ def _covered(path: str, deps: list[str]) -> bool:
     return any(path == dep or path.startswith(f"{dep}/") for dep in deps)
 
 
-def test_every_stage_is_a_script_of_its_name(stages: dict[str, Any], params: dict[str, Any], root: Path) -> None:
+def test_every_stage_is_a_script_of_its_name(stages: dict[str, Any], wired: dict[str, Any], root: Path) -> None:
     for full, stage in stages.items():
         assert re.match(rf"python -m pipeline\.{stage['name']}( |$)", stage["cmd"]), full
         assert stage["desc"].endswith("."), full
     apps = {path.stem for path in (root / "pipeline").glob("*.py") if "\n@entrypoint\n" in path.read_text(encoding="utf-8")}
-    assert apps - {stage["name"] for stage in stages.values()} == (set() if params["chain"]["rescue"] else {"rescue"})
+    assert apps - {stage["name"] for stage in stages.values()} == (set() if wired["chain"]["rescue"] else {"rescue"})
 
 
 def test_metric_files_carry_the_name_of_their_stage(stages: dict[str, Any]) -> None:
@@ -142,11 +142,11 @@ def test_metric_files_carry_the_name_of_their_stage(stages: dict[str, Any]) -> N
             assert path == f"artifacts/metrics/{full.replace('@', '/')}.json"
 
 
-def test_parameters_resolve(stages: dict[str, Any], params: dict[str, Any]) -> None:
+def test_parameters_resolve(stages: dict[str, Any], wired: dict[str, Any]) -> None:
     for full, stage in stages.items():
         for key in _param_keys(stage):
             if key != WHOLE:
-                assert _lookup(params, key) is not None, f"{full}: {key}"
+                assert _lookup(wired, key) is not None, f"{full}: {key}"
 
 
 def test_every_value_that_a_script_reads_is_a_parameter_of_its_stage(stages: dict[str, Any], root: Path) -> None:
@@ -160,11 +160,11 @@ def test_every_value_that_a_script_reads_is_a_parameter_of_its_stage(stages: dic
             assert hashed, f"{full} reads cfg.{dotted}, which is not in its params"
 
 
-def test_models_are_those_that_the_stages_build(stages: dict[str, Any], params: dict[str, Any]) -> None:
+def test_models_are_those_that_the_stages_build(stages: dict[str, Any], wired: dict[str, Any]) -> None:
     outputs = [path for stage in stages.values() for path in _outputs(stage)]
     built = [path.removeprefix("artifacts/models/") for path in outputs if path.startswith("artifacts/models/")]
-    assert sorted(built) == sorted(params["models"])
-    assert {params["compare"]["baseline_a"], params["compare"]["baseline_b"]} <= set(built)
+    assert sorted(built) == sorted(wired["models"])
+    assert {wired["compare"]["baseline_a"], wired["compare"]["baseline_b"]} <= set(built)
     assert {stage.removeprefix("evaluate@") for stage in stages if stage.startswith("evaluate@")} == set(built)
     assert "artifacts/models" in stages["benchmark"]["deps"]
 
@@ -190,23 +190,23 @@ def test_every_artifact_that_is_read_is_built(stages: dict[str, Any], root: Path
             assert tracked or any(_covered(dep, [out]) or _covered(out, [dep]) for out in outputs), f"{full}: {dep}"
 
 
-def test_deps_cover_what_the_stage_imports(stages: dict[str, Any], params: dict[str, Any], root: Path) -> None:
+def test_deps_cover_what_the_stage_imports(stages: dict[str, Any], wired: dict[str, Any], root: Path) -> None:
     missing = {
         (stage["name"], path)
         for stage in stages.values()
-        for path in _closure(root, _start(root, stage, params))
+        for path in _closure(root, _start(root, stage, wired))
         if path not in EXEMPT and not _covered(path, stage["deps"]) and not _only_a_docstring(root / path)
     }
     assert not missing, "\n".join(f"{name}: add {path} to its deps in dvc.yaml" for name, path in sorted(missing))
 
 
-def test_no_stage_depends_on_code_that_it_never_imports(stages: dict[str, Any], params: dict[str, Any], root: Path) -> None:
+def test_no_stage_depends_on_code_that_it_never_imports(stages: dict[str, Any], wired: dict[str, Any], root: Path) -> None:
     needless = {
         (stage["name"], dep)
         for stage in stages.values()
         for dep in stage["deps"]
         if dep.startswith(("medllm/", "pipeline/"))
-        and not any(_covered(path, [dep]) for path in _closure(root, _start(root, stage, params)))
+        and not any(_covered(path, [dep]) for path in _closure(root, _start(root, stage, wired)))
     }
     assert not needless, "\n".join(f"{name}: {dep} would re-run it for nothing" for name, dep in sorted(needless))
 

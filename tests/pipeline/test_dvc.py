@@ -76,6 +76,7 @@ def test_a_hand_edit_of_params_is_obeyed_and_a_second_run_does_nothing(repositor
     assert "prune.ratio=1.5: Input should be less than 0.9" in refused.stderr
 
 
+@pytest.mark.parametrize("wired", ["default"], indirect=True)
 def test_a_knob_of_one_stage_leaves_the_stages_before_it_alone(repository: Path, run: Any, stages: dict[str, Any]) -> None:
     """dvc.lock is written over stand-in outputs, so that nothing has to be trained; a dry run shows who would start."""
     # the rest only costs time
