@@ -15,17 +15,17 @@ _PARENT_FILES = ("*.safetensors", "tokenizer.json", "prompt.json")
 
 def code_sha256(package: Path) -> str:
     """Hash over the sources of a package: state that other code left behind is not gone on from."""
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        digest.update(f"{path.relative_to(package).as_posix()} {sha256_of(path)}\n".encode())
-    return digest.hexdigest()
+    return hashlib.sha256(_listing(sorted(package.rglob("*.py")), below=package)).hexdigest()
 
 
 def inputs_sha256(node: DictConfig, seed: int, parents: Sequence[str]) -> str:
     """Hash over the knobs, the prepared data and the models it starts from (in any order)."""
-    digest = hashlib.sha256(json.dumps([OmegaConf.to_container(node), seed], sort_keys=True).encode())
     files = [PREPARED / "corpus.jsonl", PREPARED / "train.jsonl"]
     files += [path for name in sorted(parents) for pattern in _PARENT_FILES for path in sorted(model_dir(name).glob(pattern))]
-    for path in files:
-        digest.update(f"{path.as_posix()} {sha256_of(path)}\n".encode())
-    return digest.hexdigest()
+    knobs = json.dumps([OmegaConf.to_container(node), seed], sort_keys=True).encode()
+    return hashlib.sha256(knobs + _listing(files, below=Path())).hexdigest()
+
+
+def _listing(files: Sequence[Path], *, below: Path) -> bytes:
+    """Name and hash of each file, a line each."""
+    return "".join(f"{path.relative_to(below).as_posix()} {sha256_of(path)}\n" for path in files).encode()

@@ -100,14 +100,13 @@ def finish(content: Record) -> None:
 
 def read(path: Path) -> Record:
     """A results file; UserError when it is something else."""
-    wrong: object = "a key is missing"
     try:
         content = read_json(path)
-        if {"items", "rows", "reference"} <= content.keys():
-            return content
-    except (ValueError, AttributeError) as error:
-        wrong = error
-    raise UserError(f"{path}: not a results file of pipeline.recipes ({wrong}); name another")
+    except ValueError as error:
+        raise UserError(f"{path}: not a results file of pipeline.recipes ({error}); name another") from error
+    if not isinstance(content, dict) or not {"items", "rows", "reference"} <= content.keys():
+        raise UserError(f"{path}: not a results file of pipeline.recipes (a key is missing); name another")
+    return content
 
 
 def results_file(folder: Path, *, reference: str, commit: str, today: str) -> Path:
