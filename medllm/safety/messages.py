@@ -1,8 +1,9 @@
 """The fixed Korean texts. No model writes, changes or shortens any of them."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from medllm.safety.redflags import RedFlag
+if TYPE_CHECKING:
+    from medllm.safety.redflags import RedFlag
 
 EMERGENCY_NUMBER: Final = "119"  # fire and ambulance, 24 h
 CRISIS_NUMBER: Final = "109"  # suicide prevention line since 2024-01-01, 24 h (the older 1393 is gone)
@@ -18,7 +19,7 @@ NOTICE: Final = (
 _CRISIS_LINE: Final = f"힘든 마음은 자살예방 상담전화 {CRISIS_NUMBER}에서 24시간 이야기하실 수 있습니다."
 
 
-def emergency_text(flag: RedFlag) -> str:
+def emergency_text(flag: "RedFlag") -> str:
     """Level 119: call now. The crisis number follows when the text also spoke of suicide."""
     parts = [f"지금 바로 {EMERGENCY_NUMBER}에 전화하십시오. 말씀하신 내용은 응급일 수 있습니다({flag.name}).", flag.advice]
     if flag.crisis:
@@ -26,7 +27,7 @@ def emergency_text(flag: RedFlag) -> str:
     return _join(*parts, NOTICE)
 
 
-def crisis_text(flag: RedFlag) -> str:
+def crisis_text(flag: "RedFlag") -> str:
     """Level crisis: somebody to talk to; with a plan, means or a wound 119 comes first."""
     if flag.id in PLAN_FLAGS:
         call = f"지금 바로 {EMERGENCY_NUMBER}에 전화하거나 가까운 응급실로 가십시오. 자살예방 상담전화 {CRISIS_NUMBER}도 24시간 연결됩니다."
@@ -35,13 +36,13 @@ def crisis_text(flag: RedFlag) -> str:
     return _join("말씀해 주셔서 고맙습니다. 많이 힘드셨겠습니다.", call, flag.advice, NOTICE)
 
 
-def er_text(flag: RedFlag) -> str:
+def er_text(flag: "RedFlag") -> str:
     """Level er: an emergency room today, now; 119 when it gets worse."""
     call = f"지금 바로 가까운 응급실에서 진료를 받으십시오. 말씀하신 내용은 급히 확인해야 하는 신호일 수 있습니다({flag.name})."
     return _join(call, flag.advice, f"더 심해지거나 혼자 움직이기 어려우면 {EMERGENCY_NUMBER}에 전화하십시오.", NOTICE)
 
 
-def red_flag_text(flag: RedFlag) -> str:
+def red_flag_text(flag: "RedFlag") -> str:
     """The text of the flag's level."""
     return {"119": emergency_text, "crisis": crisis_text, "er": er_text}[flag.level](flag)
 

@@ -40,6 +40,23 @@ _LATIN_RUN = re.compile("[A-Za-z]{4}")
 _NOT_ABLE = re.compile(r"([가-힣]{1,5})[지질][를도는]? ?못|([가-힣]{1,5}) ?수[가도는]? ?없")
 # without blanks only the last syllables are known to be of the verb
 _NOT_ABLE_DENSE = re.compile(r"(움직이|일어나|삼키|[가-힣])[지질][를도는]?못|(움직일|일어날|삼킬|[가-힣]을|[가-힣])수[가도는]?없")
+# dialect and misspelling -> the wording the rules know; what stands behind a syllable keeps 레몬, 햇빛, 업무 as they are
+_PLAIN = {
+    "읎": "없", "꺼정": "까지", "가심": "가슴", "모가지": "목", "대가리": "머리", "시방": "지금", "인자": "이제", "안즉": "아직",
+    "쪼매": "조금", "억수로": "너무", "겁나게": "너무", "허벌나게": "너무", "흘니": "흘리", "아무케": "아무렇게", "뿌렀": "버렸",
+    "부렀": "버렸", "뿟": "버렸", "삐렸": "버렸", "함니": "합니", "슴니": "습니", "됨니": "됩니", "우야": "어째", "우째": "어째",
+    "드가": "들어가", "드갈": "들어갈", "맥혀": "막혀", "맥히": "막히", "쓰라려": "쓰려", "갠찮": "괜찮", "괜찬": "괜찮",
+}  # fmt: skip
+_PLAIN_IN_PLACE = re.compile(
+    "|".join([
+        *sorted(_PLAIN, key=len, reverse=True),
+        "잇(?=[어는습고음던다네으대])", "업(?=[어는습슴다네으]|고[^ 다싶])", "[엇앗](?=[어는습슴다음네고던])",
+        "햇(?=[어는습슴다음네고던])",
+        "(?<![레나키])몬(?= ?[하해허쉬일먹뜨뜬움걷자삼가깨알참누눕견])", "(?<=[오른왼한])짝",
+        "(?<=[은는픈한운])디(?![가-힣])", "허(?=[고는다요니면던더지]( |$|[가-힣]))",
+    ])
+)  # fmt: skip
+_PLAIN_BY_FIRST = {"잇": "있", "업": "없", "엇": "었", "앗": "았", "햇": "했", "몬": "못", "짝": "쪽", "디": "데", "허": "하"}
 _STEMS = {"걸으": "걷", "들으": "듣", "먹으": "먹", "잡으": "잡", "굽으": "굽", "앉으": "앉"}
 
 
@@ -100,9 +117,14 @@ def unable(text: str) -> str:
     return (_NOT_ABLE if " " in text else _NOT_ABLE_DENSE).sub(short, text)
 
 
+def plain(text: str) -> str:
+    """Dialect and frequent misspellings in standard wording: "숨을 몬 쉬고 의식이 업어요" -> "숨을 못 쉬고 의식이 없어요"."""
+    return _PLAIN_IN_PLACE.sub(lambda said: _PLAIN.get(said[0]) or _PLAIN_BY_FIRST[said[0]], text)
+
+
 def views(text: str) -> tuple[str, ...]:
-    """All distinct views: with blanks, without, without sentences, jamo attached, Hangul only, repeats collapsed, look-alikes, short
-    "cannot", keys.
+    """All distinct views: with blanks, without, without sentences, jamo attached, Hangul only, repeats collapsed, look-alikes,
+    standard wording with short "cannot", keys.
     """
     canonical = clean(text)
     with_spaces = spaced(canonical)
@@ -111,7 +133,7 @@ def views(text: str) -> tuple[str, ...]:
     hangul = _NOT_HANGUL.sub("", dense)
     alike = (with_spaces.translate(_LOOKALIKES), hangul.translate(_LOOKALIKES))
     found = [with_spaces, dense, flat, compose(_open_syllables(dense)), hangul, _REPEAT.sub(r"\1", hangul), *alike]
-    found += [unable(with_spaces), unable(flat)]
+    found += [unable(plain(with_spaces)), unable(plain(flat))]
     if _LATIN_RUN.search(canonical):
         typed = canonical.lower() if canonical.isupper() else canonical  # Caps Lock
         found.append(spaced(compose("".join(_KEYS.get(c, c) for c in typed))).replace(SENTENCE_END, ""))

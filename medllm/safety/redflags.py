@@ -17,7 +17,7 @@ from typing import Final
 
 from medllm.errors import UserError
 from medllm.safety.normalise import SENTENCE_END, views
-from medllm.safety.words import expand
+from medllm.safety.words import WORDS, expand
 
 LEVELS: Final = ("er", "crisis", "119")  # rising
 _COLUMNS: Final = frozenset({"id", "name", "level", "pattern", "exclude", "advice"})
@@ -28,11 +28,12 @@ _PAST = re.compile(
     r"작년|재작년|지난 ?해|예전에(?! ?없|는)|옛날에|과거에|어릴 ?(때|적)|어렸을 ?때|젊었을 ?때|학창 ?시절|[년해] ?전"
     r"|젊어서|젊을 ?(때|적)|오래 ?전|군대 ?(때|시절|있을 ?때|에서)|(초등|중|고등|대)학[교생] ?때|지난 ?(봄|여름|가을|겨울)|옛적"
 )
-_PAST_TENSE = re.compile(r"[았었였했됐셨졌렸켰쳤겼췄갔왔났찼꼈웠]|던 |던적|적이|돌아가")
+_OTHER_SUBJECT = re.compile(f"[은는한던린된진온친신운인][ ]?{WORDS['who']}[이가께는은도]")
+_PAST_TENSE = re.compile(r"[았었였했됐셨졌렸켰쳤겼췄갔왔났찼꼈웠]|던 |던적|적이|돌아가|흉터")
 _PRESENT = re.compile(
     r"지금|방금|아까|오늘|현재|갑자기|또|다시|계속|자꾸|요즘|최근|여전|아직|부터|처럼|살려|제발|도와(?!야|주[는려면])|빨리|119|어떡|어쩌|우째"
 )
-_CLAUSE = re.compile(r"[는은인던한운]데|지만|[았었였했셨]고|[았었였했셨]으나|[어아해예]요|니다")
+_CLAUSE = re.compile(r"[는은인던한운]데|지만|[았었였했셨]고|[았었였했셨]으나|[어아해예대래]요|니다")
 _AT_ALL = "(전혀 ?|하나도 ?|딱히 ?|아직 ?|거의 ?|한 ?번도 ?|별로 ?|특별히 ?)?"
 _NEGATED = re.compile(
     r".{0,2}?(지[는도를]?|진|거나 ?그러진|거나 ?하진|는 ?건|는 ?것은) ?(않|안 |안해|아니|아닌)"
@@ -49,16 +50,20 @@ _NEVER_SO = re.compile(r"(이렇게|이런|이만큼|이토록|이처럼|이 ?�
 _LACKED = ("감각", "기운", "힘", "의식", "반응", "맥", "대답", "정신", "소변", "눈물", "핏기")  # their lack is the sign: "기운이 없어요"
 _ASKED = re.compile(  # what is asked about, not told: "연기를 마시면 어떻게 하나요", "혈변과 치질은 어떻게 구분하나요"
     r".{0,5}?(?<!았으)(?<!었으)(?<!했으)(?<!셨으)(?<!켰으)면 ?(보통 ?|대개 ?)?(어떻게|어떤|왜|무슨|뭐|뭘|어디|몇|어느)"
-    r"|(과|와|이?랑|하고) ?[^\n]{1,12}?(어떻게 ?)?(차이|구분|구별|다른 ?건|달라)|이?란 ?(무|뭐|어떤)"
+    r"|(과|와|이?랑|하고) ?[^\n]{1,12}?(어떻게 ?)?(차이|구분|구별|다른 ?건|(다른|같은) ?(병|말|뜻)(이에|인가|이야|인지|입니|임)|달라)"
+    r"|이?란 ?(무|뭐|어떤)"
+    r"|.{0,2}?이?라(는|고) ?[^\n]{0,8}(말|병|용어|뜻|적혀)[^\n]{0,14}(뜻|무슨|뭐|뭔|같은 ?말)"
 )
 _STUDY = re.compile(
     r"의학 ?용어|정식 ?명칭|전문 ?용어|의학적으로|쉬운 ?말로|(병원|의사들)[^\n]{0,12}뭐라고 ?(부르|하나)"
+    r"|국시 ?문제|시험 ?문제(로|에)|수행 ?평가로|교육 ?자료|예방 ?수칙|보드 ?게임 ?만드"
     r"|숙제로|학교 ?숙제(?!를? ?하)|과제로|교과서에|다는 ?(게|건|것은|것이|말이|말은) ?(무슨|뭐|뭔|어떤)"
     r"|(영화|드라마|소설|웹툰|만화|게임) ?(에서|속).{0,20}(주인공|장면|배우|등장인물)"
 )
 _REPORTED = re.compile(  # cancels what stands inside it: "뉴스에서 사람이 쓰러졌다던데"
-    r"(뉴스|드라마|유튜브|영화|다큐|방송|신문|기사|소설|만화|웹툰|예능|책|인터넷)(를? ?보니까?|에서는?|에|속) ?[^\n]{0,40}?"
-    r"(던데|다면서|다는데|다고 ?(해|하던|하는데|들었|나[오와]|읽|봤)|나오던|장면|배웠)"
+    r"(뉴스|드라마|유튜브|영화|다큐|방송|신문|기사|소설|만화|웹툰|예능|책|인터넷|라디오|티비|tv)(를? ?보니까?|에서는?|에|속) ?[^\n]{0,40}?"
+    r"(던데|다면서|다는데|다카|다고 ?(해|하던|하는데|들었|나[오와]|읽|봤)|나오던|장면|배웠)"
+    r"|(주인공|배우|연예인|유명인|축구 ?선수|캐릭터)[이가는]? ?[^\n]{0,40}?(던데|더라|다는 ?(기사|뉴스|보도)|거 ?보셨)"
 )
 
 
@@ -74,22 +79,33 @@ class RedFlag:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    parts: tuple[re.Pattern[str], ...]
+    by_cost: tuple[re.Pattern[str], ...]  # the shortest first: the cheapest to miss
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Rule:
     flag: RedFlag
-    ways: tuple[tuple[re.Pattern[str], ...], ...]
+    ways: tuple[_Way, ...]
     exclude: re.Pattern[str] | None
 
-    def fires(self, view: str) -> bool:
-        return any(self._said(view, way) for way in self.ways)
+    def fires(self, view: str, there: dict[str, bool]) -> bool:
+        """`there`: which expressions `view` is already known to have; shared by all rules and filled here."""
+        return any(self._said(view, way, there) for way in self.ways)
 
-    def _said(self, view: str, way: tuple[re.Pattern[str], ...]) -> bool:
-        if not all(part.search(view) for part in way):  # bounds the work on texts that repeat one part
-            return False
-        for hit in way[0].finditer(view):
+    def _said(self, view: str, way: _Way, there: dict[str, bool]) -> bool:
+        for part in way.by_cost:  # bounds the work on texts that repeat one part
+            known = there.get(part.pattern)
+            if known is None:
+                known = there[part.pattern] = part.search(view) is not None
+            if not known:
+                return False
+        for hit in way.parts[0].finditer(view):
             if self._cancelled(view, hit):
                 continue
             low, high = max(hit.start() - _NEAR, 0), hit.end() + _NEAR
-            if all(any(not self._cancelled(view, other) for other in part.finditer(view, low, high)) for part in way[1:]):
+            if all(any(not self._cancelled(view, other) for other in part.finditer(view, low, high)) for part in way.parts[1:]):
                 return True
         return False
 
@@ -110,7 +126,7 @@ class _Rule:
         if _is_past(view, (first, last), (start, end)):
             return True
         denied = _NEGATED.match(view, end, last)
-        if denied and hit[0].endswith(_LACKED) and "없" in denied[0]:
+        if denied and hit[0].endswith(_LACKED) and "없" in denied[0][:3]:
             return False
         return bool(denied) and not _NEVER_SO.search(view, max(start - 24, first), end)
 
@@ -147,8 +163,8 @@ class RedFlags:
 
     def check_all(self, text: str) -> tuple[RedFlag, ...]:
         """Every flag raised in some view of `text`: the highest level first, within a level in file order."""
-        seen = views(text)
-        fired = [rule.flag for rule in self._rules if any(rule.fires(view) for view in seen)]
+        seen: list[tuple[str, dict[str, bool]]] = [(view, {}) for view in views(text)]
+        fired = [rule.flag for rule in self._rules if any(rule.fires(view, there) for view, there in seen)]
         crisis = any(flag.level == "crisis" for flag in fired)
         return tuple(replace(flag, crisis=crisis) for flag in sorted(fired, key=lambda flag: -LEVELS.index(flag.level)))
 
@@ -160,7 +176,10 @@ def _is_past(view: str, sentence: tuple[int, int], hit: tuple[int, int]) -> bool
         first = mark.end()
     after = _CLAUSE.search(view, hit[1], last)
     stop = after.start() if after else last
-    return bool(_PAST.search(view, first, hit[1]) and _PAST_TENSE.search(view, hit[0], stop) and not _PRESENT.search(view, first, stop))
+    past = _PAST.search(view, first, hit[1])
+    if past and _OTHER_SUBJECT.search(view, past.end(), hit[1]):  # "3년 전 스텐트 넣은 아빠가 쓰러졌어요"
+        return False
+    return bool(past and _PAST_TENSE.search(view, hit[0], stop) and not _PRESENT.search(view, first, stop))
 
 
 def _rule(row: dict[str, str], *, where: str) -> _Rule:
@@ -169,12 +188,17 @@ def _rule(row: dict[str, str], *, where: str) -> _Rule:
     if not row["pattern"]:
         raise UserError(f"{where}: empty pattern; it would fire on every text")
     try:
-        ways = tuple(tuple(_compiled(part, where=where) for part in way.split(" && ")) for way in row["pattern"].split(" || "))
+        ways = tuple(_way(way, where=where) for way in row["pattern"].split(" || "))
         exclude = _compiled(row["exclude"], where=where) if row["exclude"] else None
     except re.error as error:
         raise UserError(f"{where}: not a regular expression ({error})") from error
     flag = RedFlag(id=row["id"], name=row["name"], level=row["level"], advice=row["advice"])
     return _Rule(flag=flag, ways=ways, exclude=exclude)
+
+
+def _way(way: str, *, where: str) -> _Way:
+    parts = tuple(_compiled(part, where=where) for part in way.split(" && "))
+    return _Way(parts=parts, by_cost=tuple(sorted(parts, key=lambda part: len(part.pattern))))
 
 
 def _compiled(part: str, *, where: str) -> re.Pattern[str]:

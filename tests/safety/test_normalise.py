@@ -2,7 +2,7 @@
 
 import pytest
 
-from medllm.safety.normalise import clean, compose, readable, unable, views
+from medllm.safety.normalise import clean, compose, plain, readable, unable, views
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,19 @@ def test_readable_keeps_text_and_drops_the_invisible() -> None:
 )
 def test_inability_is_said_in_one_way(text: str, short: str) -> None:
     assert unable(text) == short
+
+
+@pytest.mark.parametrize(
+    ("text", "standard"),
+    [
+        ("숨을 몬 쉬고 의식이 업어요", "숨을 못 쉬고 의식이 없어요"),
+        ("가심이 아픈디 오른짝 팔도 저리다", "가슴이 아픈데 오른쪽 팔도 저리다"),
+        ("쓰러져 잇는데 토햇어요", "쓰러져 있는데 토했어요"),
+        ("저수지에 드갈라고 허고 있다", "저수지에 들어갈라고 하고 있다"),
+        ("레몬 먹는 법", "레몬 먹는 법"),
+        ("잇몸과 햇빛", "잇몸과 햇빛"),
+        ("어디 아파요", "어디 아파요"),
+    ],
+)
+def test_dialect_and_misspellings_become_standard(text: str, standard: str) -> None:
+    assert plain(text) == standard

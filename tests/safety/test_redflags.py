@@ -1,8 +1,10 @@
 """Recall and precision of the red-flag rules on written-down texts, their robustness to spelling tricks, and their cost.
 
-`round` of the two tables: 1 the first rules; 2 and 3 written before the second repair of the rules, 4 after it, 5 after the repair of 4.
+`round` of the two tables: 1 the first rules; 2 and 3 written before the second repair of the rules, 4 after it, 5 after the repair of 4,
+6 after that of 5.
 All texts were used to repair rules, so what passes here is no estimate of the recall on texts never seen. At first sight, found at their
-level or above: round 2 47 of 107, 3 28 of 53, 4 44 of 60, 5 17 of 30; false alarms 21 of 106, 5 of 40, 3 of 50, 3 of 20.
+level or above: round 2 47 of 107, 3 28 of 53, 4 44 of 60, 5 17 of 30, 6 122 of 170;
+false alarms 21 of 106, 5 of 40, 3 of 50, 3 of 20, 32 of 170.
 """
 
 import csv
@@ -79,6 +81,11 @@ def test_later_hard_negative_raises_nothing(rules: RedFlags, text: str) -> None:
         ("애가 연기를 마셨으면 어떡해요", "119"),
         ("유튜브에서 뇌졸중이 오면 말이 어눌해진다던데 정말인가요", None),
         ("유튜브를 보다가 아빠가 말이 어눌해졌어요", "119"),
+        ("3년 전 스텐트 넣은 아빠가 쓰러졌어요", "119"),
+        ("작년에 할머니가 쓰러지셨어요", None),
+        ("의식이 없거나 토한 건 없어요", None),
+        ("심정지랑 뇌경색은 다른 병인가요", None),
+        ("고운 얼굴이 창백하고 식은땀이 나요", "119"),
         *((f"오른쪽 아랫배가 {ache}", "er") for ache in ("아픕니다", "아팠어요", "아퍼", "아픔", "아픈데요", "아파", "아프다", "쑤십니다")),
     ],
 )
