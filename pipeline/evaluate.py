@@ -4,18 +4,18 @@ from hydra.utils import call
 from omegaconf import DictConfig
 
 from pipeline.entry import entrypoint, wired
-from pipeline.layout import PREPARED, model_dir, output_root
+from pipeline.layout import ARTIFACTS, EVALUATION, PREPARED, model_dir, output_root
 from pipeline.record import recorded
 
 
 @entrypoint
 def main(cfg: DictConfig) -> None:
-    """artifacts/models/<source> -> metrics/evaluate/<source>.json and predictions/<source>.jsonl."""
+    """artifacts/models/<source> -> metrics/evaluate/<source>.json, predictions/<source>.jsonl and screens/<source>.npy."""
     wired(cfg, "source")
     with recorded(f"evaluate/{cfg.source}") as metrics:
         metrics |= call(
-            cfg.evaluate, model_dir(cfg.source), PREPARED, output_root() / "predictions", metric_prefix=cfg.data.metric_prefix,
-            threads=cfg.threads,
+            cfg.evaluate, model_dir(cfg.source), PREPARED, ARTIFACTS / "graph", EVALUATION, output_root() / "predictions",
+            output_root() / "screens", metric_prefix=cfg.data.metric_prefix, threads=cfg.threads, _convert_="all",
         )  # fmt: skip
 
 

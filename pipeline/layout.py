@@ -4,11 +4,13 @@ import os
 from pathlib import Path
 
 KNOWLEDGE = Path("data/knowledge")
+EVALUATION = Path("data/evaluation")
 RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
 ARTIFACTS = Path("artifacts")
 METRICS = ARTIFACTS / "metrics"
 PREDICTIONS = ARTIFACTS / "predictions"
+SCREENS = ARTIFACTS / "screens"
 RESULTS = ARTIFACTS / "results"
 
 

@@ -38,10 +38,20 @@ class TermScorer:
         Without `must` the whole reference answer has to be there.
         """
         text = squeeze(output)
-        must = {squeeze(term) for term in record.must or (record.answer,)}
+        said = any(squeeze(term) in text for term in record.must or (record.answer,))
+        if record.must and (found := self._found(record, text)) is not None:
+            said = bool(found & {squeeze(term) for term in record.must})
+        return said and not self.wrong_terms(record, output)
+
+    def wrong_terms(self, record: Record, output: str) -> set[str]:
+        """Terms of the question's relation that the output holds and should not; empty where none are known."""
+        found = self._found(record, squeeze(output)) if record.must else None
+        if not found:
+            return set()
+        asked = self._found(record, squeeze(record.question)) or set()
+        return found - {squeeze(term) for term in record.must} - asked
+
+    def _found(self, record: Record, squeezed: str) -> set[str] | None:
+        """Terms of the relation in a squeezed text; None when the relation has none."""
         pattern = self._patterns.get(record.fact_id.partition(":")[0])
-        if pattern is None or not record.must:
-            return any(term in text for term in must)
-        found = set(pattern.findall(text))
-        asked = set(pattern.findall(squeeze(record.question)))
-        return bool(found & must) and not found - must - asked
+        return None if pattern is None else set(pattern.findall(squeezed))

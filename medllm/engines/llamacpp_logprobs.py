@@ -4,7 +4,7 @@ llama.cpp's completions give probabilities of generated tokens only. The vectors
 states after the last norm; times the (dequantised) output matrix they are the logits, within 0.006 on f16.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,10 @@ class LogprobReader:
     """A context that returns hidden states, and the output matrix of the same GGUF in float32 (vocabulary, hidden)."""
 
     def __init__(self, path: Path, *, threads: int) -> None:
-        tensors = {tensor.name: tensor for tensor in GGUFReader(path).tensors}
+        reader = GGUFReader(path)
+        tensors = {tensor.name: tensor for tensor in reader.tensors}
+        end = reader.get_field("tokenizer.ggml.eos_token_id")
+        self.end_ids: frozenset[int] = frozenset() if end is None else frozenset({int(end.contents())})
         head = tensors.get("output.weight", tensors["token_embd.weight"])  # tied models keep one matrix
         self._matrix: NDArray[np.float32] = np.ascontiguousarray(dequantize(head.data, head.tensor_type), dtype=np.float32)
         self._path, self._threads = path, threads
@@ -33,19 +36,31 @@ class LogprobReader:
     def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
         """See Engine.token_logprobs."""
         longest = max((len(ids) for ids in sequences), default=0)
-        return [self._sequence(list(ids), longest) if len(ids) > 1 else [] for ids in sequences]
+        values: list[list[float]] = []
+        for ids in sequences:
+            values.append([])
+            for start, scores in self._blocks(ids, first=1, longest=longest):
+                values[-1] += scores[np.arange(len(scores)), ids[start : start + len(scores)]].tolist()
+        return values
 
-    def _sequence(self, ids: list[int], longest: int) -> list[float]:
-        answer: Any = self._fitting(longest).request("POST", "/embedding", {"content": ids})
-        states = np.asarray(answer[0]["embedding"], dtype=np.float32)[:-1]
-        values: list[float] = []
+    def distributions(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> list[NDArray[np.float32]]:
+        """See Engine.distributions."""
+        longest = max((len(ids) for ids in sequences), default=0)
+        return [
+            np.concatenate([scores for _, scores in self._blocks(ids, first=start, longest=longest)])
+            for ids, start in zip(sequences, starts, strict=True)
+        ]
+
+    def _blocks(self, ids: Sequence[int], *, first: int, longest: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """(i, log-probabilities of the tokens from i on, some rows at a time) from token `first` to the last."""
+        if len(ids) <= first:
+            return
+        answer: Any = self._fitting(longest).request("POST", "/embedding", {"content": list(ids)})
+        states = np.asarray(answer[0]["embedding"], dtype=np.float32)[first - 1 : -1]
         for start in range(0, len(states), _ROWS):
             logits = states[start : start + _ROWS] @ self._matrix.T
-            rows = np.arange(len(logits))
             logits -= logits.max(axis=1, keepdims=True)
-            chosen = logits[rows, ids[start + 1 : start + 1 + len(rows)]]
-            values += (chosen - np.log(np.exp(logits).sum(axis=1))).tolist()
-        return values
+            yield first + start, logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
     def _fitting(self, longest: int) -> LlamaServer:
         if self._server is None or longest > self._context:

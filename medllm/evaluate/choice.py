@@ -1,15 +1,18 @@
-"""Multiple choice: options in shuffled order, the option whose text is likeliest as the answer."""
+"""Multiple choice: options in shuffled order; the likeliest one as the answer, or the one that the model writes."""
 
 import hashlib
 import random
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from medllm.data.examples import question_text
-from medllm.data.prompts import Prompts
+from medllm.data.answers import squeeze
 from medllm.data.records import Record
 from medllm.engines import Engine
+
+_NUMBER = re.compile(r"\s*(?:정답은?|답은?)?\s*[:：]?\s*([1-9①②③④⑤⑥⑦⑧⑨])(?=$|[\s.,)번입이])")
+_CIRCLED = "①②③④⑤⑥⑦⑧⑨"
 
 
 def shuffled(record: Record) -> Record:
@@ -20,20 +23,36 @@ def shuffled(record: Record) -> Record:
     return replace(record, options=tuple(record.options[i] for i in order), answer_index=order.index(record.answer_index))
 
 
-def choose(engine: Engine, prompts: Prompts, records: Sequence[Record]) -> list[int]:
-    """Index of the option with the highest sum of token log-probabilities after the prompt, for each record."""
-    sequences: list[list[int]] = []
-    starts: list[int] = []
-    for record in records:
-        prompt = prompts.question(question_text(record))
-        sequences += [prompt + prompts.text(option) for option in record.options]
-        starts += [len(prompt)] * len(record.options)
+def choose(
+    engine: Engine, prompts: Sequence[Sequence[int]], options: Sequence[Sequence[Sequence[int]]], *, context: int
+) -> list[int]:
+    """Index of the option with the highest sum of token log-probabilities after its prompt; all in token ids, options by prompt.
+
+    Of a prompt that does not fit into `context` tokens with its longest option the beginning goes.
+    """
+    prompts = [prompt[-(context - max(map(len, group))) :] for prompt, group in zip(prompts, options, strict=True)]
+    sequences = [[*prompt, *option] for prompt, group in zip(prompts, options, strict=True) for option in group]
+    starts = [len(prompt) for prompt, group in zip(prompts, options, strict=True) for _ in group]
     scores = [sum(values[start - 1 :]) for values, start in zip(engine.token_logprobs(sequences), starts, strict=True)]
     picks: list[int] = []
-    for record in records:
-        mine, scores = scores[: len(record.options)], scores[len(record.options) :]
+    for group in options:
+        mine, scores = scores[: len(group)], scores[len(group) :]
         picks.append(mine.index(max(mine)))
     return picks
+
+
+def read_choice(output: str, options: Sequence[str]) -> int | None:
+    """The option that a written answer names: by its number at the start, else by its text; None when it names none or several."""
+    number = _NUMBER.match(output)
+    if number:
+        at = _CIRCLED.index(number[1]) if number[1] in _CIRCLED else int(number[1]) - 1
+        return at if at < len(options) else None
+    text, found = squeeze(output), []
+    for at in sorted(range(len(options)), key=lambda at: -len(squeeze(options[at]))):  # the longest first: 외과 is part of 정형외과
+        if squeeze(options[at]) in text:
+            found.append(at)
+            text = text.replace(squeeze(options[at]), "|")
+    return found[0] if len(found) == 1 else None
 
 
 def chance(records: Sequence[Record]) -> float:

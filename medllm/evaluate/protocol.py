@@ -1,71 +1,102 @@
-"""Evaluate one model folder: answers, paraphrases, grounded answers, consultations, multiple choice, bits per byte, predictions."""
+"""Evaluate one model folder by one versioned protocol, through whichever engine its folder asks for."""
 
-import hashlib
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from medllm.data.answers import TermScorer, squeeze
-from medllm.data.examples import open_book_only, question_text
-from medllm.data.prompts import Prompts, Turn
-from medllm.data.records import FREE_PREFIX, Record, read_records
+from medllm.data.answers import TermScorer
+from medllm.data.examples import question_text
+from medllm.data.prompts import Prompts
+from medllm.data.records import Record, read_records
 from medllm.engines import Engine, open_engine
+from medllm.engines.context import context_length
 from medllm.errors import UserError
-from medllm.evaluate.choice import chance, choose, majority, shuffled
-from medllm.statistics import wilson_interval
+from medllm.evaluate.choice import chance, choose, majority
+from medllm.evaluate.generated import Writer
+from medllm.evaluate.items import choose_items
+from medllm.evaluate.patients import load_patients, patient_metrics, patient_rows, simulate
+from medllm.evaluate.red_flags import RED_FLAG_FILE, SAFE, load_sentences, red_flag_rows
+from medllm.evaluate.rows import Row, prediction, share, task_rows, write_rows
+from medllm.evaluate.screen import end_tokens, tokenizer_sha256, write_distributions
+from medllm.evaluate.terms import EntityScorer
+from medllm.evaluate.wording import MARKS
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
+PATIENT_FILE = "patients.jsonl"
 # Long texts are cut here, the same for every model: llama.cpp refuses what exceeds the context, transformers would go on without a word.
 _TEXT_TOKENS = 256
-# Of a consultation the oldest turns go when it is longer, so that its answer has room in a context of 512.
-_TALK_TOKENS = 240
-Row = dict[str, Any]
+_TALK_TOKENS = 400  # prompt of an interview
+CONTEXT = 1024  # tokens of prompt and answer, or the model's own length if that is shorter: what the llama.cpp engine reserves
+_TOKENS = ("answer", "advice", "solution", "patient", "red_flag")
+_SCORED = ("answer", "paraphrase", "grounded", "scenario", "choice", "choice_written", "passage", "interview", "solution", "patient")
+_GENERAL = ("passage", "interview")
+_DEPARTMENT = ("department", "symptom_department")
 
 
-def take(records: Sequence[Record], limit: int) -> list[Record]:
-    """At most `limit` records in the order of a hash of their ids, the same for every model."""
-    return sorted(records, key=lambda record: hashlib.sha256(record.id.encode()).hexdigest())[:limit]
+def evaluate_model(
+    folder: Path, prepared: Path, graph: Path, sets: Path, predictions: Path, screens: Path, *, metric_prefix: str, threads: int,
+    max_items: Mapping[str, int], max_new_tokens: Mapping[str, int], max_turns: int, max_unanswered_share: float,
+) -> dict[str, Any]:  # fmt: skip
+    """Write predictions/<model>.jsonl and screens/<model>.npy, and return flat metrics.
+
+    `graph` is the folder of the terminology dictionary, `sets` that of the hand-written evaluation sets (red flags, patients).
+    `max_items` has a limit for every task of medllm.evaluate.items, `max_new_tokens` one for answer, advice, solution, patient, red_flag.
+    Raises UserError when a set is missing or broken, RuntimeError when more than `max_unanswered_share` of the answers are empty.
+    """
+    if wrong := sorted(set(max_new_tokens) ^ set(_TOKENS)):
+        raise UserError(f"evaluate.max_new_tokens: {wrong[0]!r} is unknown or missing; the keys are {', '.join(_TOKENS)}")
+    items = choose_items(prepared / "test.jsonl", max_items=max_items)
+    sentences = load_sentences(sets / RED_FLAG_FILE)[: max_items["red_flag"]]
+    patients = load_patients(sets / PATIENT_FILE)[: max_items["patient"]]
+    scorer = TermScorer.of([*read_records(prepared / "test.jsonl"), *read_records(prepared / "train.jsonl")])
+    prompts, engine = Prompts.load(folder), open_engine(folder, threads=threads)
+    context = min(context_length(folder), CONTEXT)
+    writer = Writer(engine, prompts, context=context)
+    entities = EntityScorer(graph)
+    rows: list[Row] = []
+    for task in ("answer", "paraphrase", "grounded"):
+        rows += writer.answers(items[task], scorer, entities, task=task, max_new_tokens=max_new_tokens["answer"])
+    rows += writer.advice(items["scenario"], max_new_tokens=max_new_tokens["advice"])
+    rows += writer.choices(items["choice"], max_new_tokens=max_new_tokens["answer"])
+    rows += writer.solutions(items["solution"], max_new_tokens=max_new_tokens["solution"])
+    rows += red_flag_rows(writer, prompts, sentences, max_new_tokens=max_new_tokens["red_flag"])
+    room = min(_TALK_TOKENS, context - max_new_tokens["patient"])
+    talks = simulate(
+        engine, prompts, patients, max_turns=max_turns, max_new_tokens=max_new_tokens["patient"], max_prompt_tokens=room
+    )
+    rows += patient_rows(talks, prompts)
+    for task in ("choice", *_GENERAL):
+        rows += _chosen(engine, prompts, items[task], task, context=context)
+    metrics: dict[str, Any] = {"protocol_version": PROTOCOL_VERSION, **_baselines(items), **_bits(engine, prompts, items)}
+    metrics |= {"tokenizer_sha256": tokenizer_sha256(engine, prompts), "end_tokens": end_tokens(engine, prompts)}
+    metrics["cut_prompts"] = writer.cut
+    write_distributions(screens / f"{folder.name}.npy", engine, prompts, items["answer"][: max_items["screen"]])
+    engine.close()
+    metrics |= _marks(rows) | patient_metrics(talks) | _accuracies(rows, prefix=metric_prefix)
+    if metrics["unanswered_rate"] > max_unanswered_share:
+        told = f"{metrics['unanswered_rate']:.0%}"
+        raise RuntimeError(f"{folder.name}: {told} of the answers are empty, more than {max_unanswered_share:.0%}")
+    write_rows(predictions / f"{folder.name}.jsonl", rows)
+    return dict(sorted(metrics.items()))
 
 
-def _row(record: Record, task: str, prompt_ids: Sequence[int], output: str, score: bool) -> Row:
-    row: Row = {
-        "item_id": record.id, "task": task, "cluster": record.fact_id or record.id, "redistributable": record.redistributable,
-        "prompt_sha256": hashlib.sha256(json.dumps(list(prompt_ids)).encode()).hexdigest()[:16], "score": int(score),
-    }  # fmt: skip
-    if record.redistributable:
-        asked, right = (record.messages[-2][1], record.messages[-1][1]) if record.messages else (question_text(record), record.answer)
-        row |= {"question": asked, "reference": right, "output": output}
-    return row
-
-
-def _generated(
-    engine: Engine, prompts: Prompts, records: Sequence[Record], scorer: TermScorer, *, task: str, max_new_tokens: int
-) -> list[Row]:
-    asked = [prompts.question(question_text(r), facts=r.context if task == "grounded" else ()) for r in records]
-    outputs = [prompts.decode(ids) for ids in engine.generate(asked, max_new_tokens=max_new_tokens)]
+def _chosen(engine: Engine, prompts: Prompts, records: Sequence[Record], task: str, *, context: int) -> list[Row]:
+    asked = [prompts.question(question_text(record)) if task != "interview" else prompts.text(record.question) for record in records]
+    picks = choose(engine, asked, [[prompts.text(option) for option in record.options] for record in records], context=context)
     return [
-        _row(record, task, ids, output, scorer.right(record, output)) | {"empty": not output.strip()}
-        for record, ids, output in zip(records, asked, outputs, strict=True)
+        prediction(record, task, ids, record.options[pick], pick == record.answer_index)
+        for record, ids, pick in zip(records, asked, picks, strict=True)
     ]
 
 
-def _advised(engine: Engine, prompts: Prompts, records: Sequence[Record], *, max_new_tokens: int) -> list[Row]:
-    """The last answer of consultations whose earlier turns are given; right when it holds one of the `must` terms (진료과, 119, 109)."""
-    asked = []
-    for record in records:
-        texts = [text for _, text in record.messages]
-        history = [Turn(question=question, answer=answer) for question, answer in zip(texts[:-2:2], texts[1:-2:2], strict=True)]
-        while history and len(prompts.question(texts[-2], history=history)) > _TALK_TOKENS:
-            history = history[1:]
-        asked.append(prompts.question(texts[-2], history=history))
-    rows = []
-    for record, ids, generated in zip(records, asked, engine.generate(asked, max_new_tokens=max_new_tokens), strict=True):
-        output = prompts.decode(generated)
-        right = any(squeeze(term) in squeeze(output) for term in record.must)
-        rows.append(_row(record, "scenario", ids, output, right) | {"cluster": record.cluster, "empty": not output.strip()})
-    return rows
+def _baselines(items: Mapping[str, Sequence[Record]]) -> dict[str, float]:
+    """What guessing gets: by chance, and by always taking the position that is right most often."""
+    found: dict[str, float] = {}
+    for task in ("choice", *_GENERAL):
+        if records := items[task]:
+            found |= {f"{task}_chance": chance(records), f"{task}_majority": majority(records)}
+    return found
 
 
 def bits_per_byte(engine: Engine, prompts: Prompts, texts: Sequence[str]) -> float:
@@ -76,61 +107,32 @@ def bits_per_byte(engine: Engine, prompts: Prompts, texts: Sequence[str]) -> flo
     return nats / math.log(2) / scored_bytes
 
 
-def _share(rows: Sequence[Row], name: str) -> dict[str, float]:
-    right = sum(row["score"] for row in rows)
-    low, high = wilson_interval(right, len(rows))
-    return {name: right / len(rows), f"{name}_n": len(rows), f"{name}_low": low, f"{name}_high": high}
+def _bits(engine: Engine, prompts: Prompts, items: Mapping[str, Sequence[Record]]) -> dict[str, float]:
+    bits = {"bits_per_byte": bits_per_byte(engine, prompts, [f"{r.question} {r.answer}" for r in items["text"]])}
+    if general := [r.text or r.passage for r in items["general"]]:
+        bits["bits_per_byte_general"] = bits_per_byte(engine, prompts, general)
+    return bits
 
 
-def evaluate_model(
-    folder: Path, prepared: Path, predictions: Path, *, metric_prefix: str, threads: int, max_answer_items: int, max_paraphrase_items: int,
-    max_grounded_items: int, max_scenario_items: int, max_choice_items: int, max_text_items: int, max_new_tokens: int,
-    max_advice_tokens: int, max_unanswered_share: float,
-) -> dict[str, Any]:  # fmt: skip
-    """Write predictions/<model>.jsonl and return flat metrics.
-
-    Closed-book answers are asked on held-out forms (on every medical short answer where data have no forms), grounded ones on held-out
-    facts.
-    Raises UserError when a task has no items, RuntimeError when more than `max_unanswered_share` of the answers are empty.
-    """
-    test = list(read_records(prepared / "test.jsonl"))
-    short = [r for r in test if r.kind == "qa" and r.role == "medical"]
-    known = [r for r in short if r.held_out != "fact"]
-    closed = take([r for r in known if not r.form.startswith(FREE_PREFIX)], max_answer_items)
-    free = take([r for r in known if r.form.startswith(FREE_PREFIX)], max_paraphrase_items)
-    grounded = take([r for r in short if r.held_out == "fact" and r.context], max_grounded_items)
-    consultations = take([r for r in test if r.kind == "chat" and r.must and not open_book_only(r)], max_scenario_items)
-    choices = [shuffled(r) for r in take([r for r in test if r.kind == "choice" and r.answer_index is not None], max_choice_items)]
-    if not closed or not choices:
-        raise UserError(f"{prepared / 'test.jsonl'}: no medical short answers or no multiple choice to evaluate on; check the data report")
-    scorer = TermScorer.of([*test, *read_records(prepared / "train.jsonl")])
-    prompts, engine = Prompts.load(folder), open_engine(folder, threads=threads)
-    rows = _generated(engine, prompts, closed, scorer, task="answer", max_new_tokens=max_new_tokens)
-    rows += _generated(engine, prompts, free, scorer, task="paraphrase", max_new_tokens=max_new_tokens)
-    rows += _generated(engine, prompts, grounded, scorer, task="grounded", max_new_tokens=max_new_tokens)
-    rows += _advised(engine, prompts, consultations, max_new_tokens=max_advice_tokens)
-    for record, pick in zip(choices, choose(engine, prompts, choices), strict=True):
-        rows.append(_row(record, "choice", prompts.question(question_text(record)), record.options[pick], pick == record.answer_index))
-    medical = [f"{r.question} {r.answer}" for r in take(known, max_text_items)]
-    general = [r.text or r.passage for r in take([r for r in test if r.role == "baseline_check"], max_text_items)]
-    metrics: dict[str, Any] = {"protocol_version": PROTOCOL_VERSION, "choice_chance": chance(choices), "choice_majority": majority(choices)}
-    metrics["bits_per_byte"] = bits_per_byte(engine, prompts, medical)
-    if general:
-        metrics["bits_per_byte_general"] = bits_per_byte(engine, prompts, general)
-    engine.close()
-    generated = [row for row in rows if "empty" in row]
-    metrics["unanswered_rate"] = sum(row.pop("empty") for row in generated) / len(generated)
-    if metrics["unanswered_rate"] > max_unanswered_share:
-        share = f"{metrics['unanswered_rate']:.0%}"
-        raise RuntimeError(f"{folder.name}: {share} of the answers are empty, more than {max_unanswered_share:.0%}")
-    for task in ("answer", "paraphrase", "grounded", "scenario", "choice"):
-        if part := [row for row in rows if row["task"] == task]:
-            metrics |= _share(part, f"{metric_prefix}accuracy_{task}")
-    _write(predictions / f"{folder.name}.jsonl", rows)
-    return dict(sorted(metrics.items()))
+def _marks(rows: Sequence[Row]) -> dict[str, float]:
+    """Shares of generated answers by wording, and of short answers that say a wrong term."""
+    found: dict[str, float] = {}
+    for mark, name in MARKS.items():
+        marked = [row[mark] for row in rows if mark in row]
+        found[name] = sum(marked) / len(marked)
+    contradicted = [row["contradicted"] for row in task_rows(rows, "answer", "paraphrase", "grounded")]
+    found["contradiction_rate"] = sum(contradicted) / len(contradicted)
+    return found
 
 
-def _write(path: Path, rows: Sequence[Row]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = "".join(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows)
-    path.write_text(text, encoding="utf-8")
+def _accuracies(rows: Sequence[Row], *, prefix: str) -> dict[str, float]:
+    """`<prefix>accuracy_<task>` with n and Wilson interval for every task that had items."""
+    found: dict[str, float] = {}
+    for task in _SCORED:
+        found |= share(task_rows(rows, task), f"{prefix}accuracy_{task}")
+    closed = task_rows(rows, "answer", "paraphrase")
+    found |= share([row for row in closed if row["relation"] in _DEPARTMENT], f"{prefix}accuracy_department")
+    found |= share([row for row in rows if "entity" in row], f"{prefix}accuracy_term", key="entity")
+    found |= share(task_rows(rows, "red_flag", where=lambda row: row["level"] != SAFE), f"{prefix}accuracy_red_flag")
+    found |= share(task_rows(rows, *_GENERAL), f"{prefix}accuracy_general")
+    return found

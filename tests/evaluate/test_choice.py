@@ -10,7 +10,7 @@ from medllm.data.examples import question_text
 from medllm.data.prompts import Prompts
 from medllm.data.records import Record
 from medllm.engines import open_engine
-from medllm.evaluate.choice import chance, choose, majority, shuffled
+from medllm.evaluate.choice import chance, choose, majority, read_choice, shuffled
 
 
 def record(number: int, options: Sequence[str] = ("감기", "고혈압", "위염", "천식", "폐렴"), answer: int = 0) -> Record:
@@ -42,14 +42,42 @@ def test_chance_and_majority() -> None:
 def test_the_likeliest_option_is_chosen(tiny_folder: Path) -> None:
     prompts, engine = Prompts.load(tiny_folder), open_engine(tiny_folder, threads=1, dtype="fp32")
     rows = [record(1), record(2, ("혈액 검사", "내과"), answer=1), record(3, ("내과", "혈액 검사", "119"))]
-    picks = choose(engine, prompts, rows)
-    for row, pick in zip(rows, picks, strict=True):
-        start = prompts.question(question_text(row))
+    asked = [prompts.question(question_text(row)) for row in rows]
+    picks = choose(engine, asked, [[prompts.text(option) for option in row.options] for row in rows], context=256)
+    for row, start, pick in zip(rows, asked, picks, strict=True):
         scores = []
         for option in row.options:
             values = engine.token_logprobs([start + prompts.text(option)])[0]
             scores.append(sum(values[-len(prompts.text(option)) :]))
         assert scores[pick] == max(scores)
         assert len(set(scores)) == len(scores)
-    # the order of the options is part of the prompt; the pick is a text of this very record
-    assert all(0 <= pick < len(row.options) for row, pick in zip(rows, picks, strict=True))
+    # too long a passage loses its beginning, not its question
+    options = [[prompts.text(option) for option in row.options] for row in rows]
+    longer = [prompts.text("긴 지문입니다. " * 60) + start for start in asked]
+    room = min(map(len, asked)) + max(len(option) for group in options for option in group)
+    assert choose(engine, longer[:1], options[:1], context=room) == choose(engine, asked[:1], options[:1], context=room)
+
+
+OPTIONS = ("외과", "정형외과", "내과", "MRI 검사", "119")
+
+
+@pytest.mark.parametrize(
+    ("output", "pick"),
+    [
+        ("정형외과입니다.", 1),
+        ("정형 외과", 1),
+        ("외과입니다.", 0),
+        ("진료과는 외과나 정형외과입니다.", None),
+        ("2) 정형외과", 1),
+        ("2번입니다.", 1),
+        ("정답은 3", 2),
+        ("③ 내과", 2),
+        ("9", None),
+        ("mri검사를 합니다", 3),
+        ("119", 4),  # no number of an option, but its text
+        ("모르겠습니다", None),
+        ("", None),
+    ],
+)
+def test_written_choices_are_read(output: str, pick: int | None) -> None:
+    assert read_choice(output, OPTIONS) == pick
