@@ -16,6 +16,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+PROBE = "memory bandwidth"  # its name among the workers
 _PASSES = 3
 _MIB = 1 << 20
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from medllm.benchmark.weights import Weights
 from medllm.errors import UserError
 from medllm.model.folder import GGUF_FILE
 
@@ -16,6 +17,11 @@ def kv_bytes_per_token(folder: Path) -> int:
     file = folder / GGUF_FILE
     layers, kv_heads, head_size = _gguf(file) if file.is_file() else _config(folder / "config.json")
     return _BOTH * _ITEM * layers * kv_heads * head_size
+
+
+def bytes_read_per_token(folder: Path, weights: Weights, *, prompt_tokens: int, answer_tokens: int) -> float:
+    """Weights and KV cache that decoding reads for a token; on average half of the answer is in the cache already."""
+    return weights.bytes_per_token + kv_bytes_per_token(folder) * (prompt_tokens + answer_tokens / 2)
 
 
 def _config(path: Path) -> tuple[int, int, int]:

@@ -13,10 +13,10 @@ from typing import Any, Self
 _STOP_SECONDS = 5.0
 
 
-def worker_command(folder: Path, *, threads: int, dtype: str | None) -> list[str]:
+def worker_command(folder: Path, *, threads: int, dtype: str | None, compiled: bool = False) -> list[str]:
     """Command line of the worker of one model folder."""
     command = [sys.executable, "-m", "medllm.benchmark.worker", str(folder), "--threads", str(threads)]
-    return command + (["--dtype", dtype] if dtype else [])
+    return command + (["--dtype", dtype] if dtype else []) + (["--compiled"] if compiled else [])
 
 
 def worker_environment(*, threads: int) -> dict[str, str]:

@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from medllm.benchmark.bandwidth import bandwidth_command
+from medllm.benchmark.bandwidth import PROBE, bandwidth_command
 from medllm.benchmark.device import device_name
-from medllm.benchmark.kv_cache import kv_bytes_per_token
+from medllm.benchmark.kv_cache import bytes_read_per_token, kv_bytes_per_token
 from medllm.benchmark.process import Worker, worker_command
 from medllm.benchmark.prompts import random_prompt, usable_ids
-from medllm.benchmark.round_robin import check_baselines, in_turn, start_workers
+from medllm.benchmark.round_robin import check_baselines
 from medllm.benchmark.scale_verdicts import verdicts
 from medllm.benchmark.summary import Column, spread
+from medllm.benchmark.turns import in_turn, start_workers
 from medllm.benchmark.weights import Weights, read_weights
 from medllm.engines.llamacpp_engine import CONTEXT
 from medllm.errors import UserError
 from medllm.model.folder import model_bytes, weight_bytes
 
-_PROBE = "memory bandwidth"
 _PACKAGES = ("torch", "transformers", "xllamacpp", "gguf", "numpy")
 
 Samples = dict[str, dict[str, float]]
@@ -56,7 +56,7 @@ def run_scale(
     ids = usable_ids(models.values())
     dtypes = {baseline_a: "bf16"}
     commands = {name: worker_command(folder, threads=threads, dtype=dtypes.get(name)) for name, folder in models.items()}
-    commands[_PROBE] = bandwidth_command(threads=threads, mib=bandwidth_mib)
+    commands[PROBE] = bandwidth_command(threads=threads, mib=bandwidth_mib)
     timed: list[Samples] = []
     with ExitStack() as stack:
         workers = start_workers(commands, threads=threads, stack=stack)
@@ -72,7 +72,7 @@ def run_scale(
     conditions = _conditions(threads=threads, bandwidth_mib=bandwidth_mib, rounds=rounds, warmup_rounds=warmup_rounds)
     conditions |= {"prompt_tokens": list(prompt_lengths), "answer_tokens": answer_tokens, "batch": 1, "seed": seed}
     conditions |= {"baseline_a": baseline_a, "baseline_b": baseline_b}
-    conditions |= spread("bandwidth_bytes_per_s", _column(timed, _PROBE, "bandwidth_bytes_per_s"))
+    conditions |= spread("bandwidth_bytes_per_s", _column(timed, PROBE, "bandwidth_bytes_per_s"))
     return {"conditions": conditions, "rows": rows, "verdicts": verdicts(rows)}
 
 
@@ -95,7 +95,7 @@ def _loaded(worker: Worker) -> dict[str, Any]:
 def _sample(worker: Worker, prompts: Sequence[list[int]], *, answer_tokens: int) -> dict[str, float]:
     """One turn of a worker: an answer to the first prompt, one token after each of the others. The probe just measures."""
     first: dict[str, float] = worker.ask(prompt=prompts[0], answer_tokens=answer_tokens)
-    if worker.name == _PROBE:
+    if worker.name == PROBE:
         return first
     sample = {_ttft(len(prompts[0])): first.pop("ttft_s"), **first}
     for prompt in prompts[1:]:
@@ -144,12 +144,11 @@ def _speed(
 ) -> dict[str, Any]:  # fmt: skip
     """Medians and p10 to p90 over rounds; ratios and the share of the bandwidth are taken within a round."""
     rate = _column(timed, name, "decode_tokens_per_s")
-    # On average half of the answer is in the cache already.
-    read = weights.bytes_per_token + kv_bytes_per_token(folder) * (lengths[0] + answer_tokens / 2)
+    read = bytes_read_per_token(folder, weights, prompt_tokens=lengths[0], answer_tokens=answer_tokens)
     figures: dict[str, Any] = {
         "bytes_read_per_token": int(read),
         **spread("decode_tokens_per_s", rate),
-        **spread("bandwidth_share", read * rate / _column(timed, _PROBE, "bandwidth_bytes_per_s")),
+        **spread("bandwidth_share", read * rate / _column(timed, PROBE, "bandwidth_bytes_per_s")),
     }
     for length in lengths:
         figures |= spread(f"ttft_{length}_ms", 1000 * _column(timed, name, _ttft(length)))

@@ -4,7 +4,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
+from medllm.engines import OPENVINO_FILE
 from medllm.errors import UserError
 from medllm.model.folder import GGUF_FILE
 
@@ -27,6 +29,7 @@ _ITEM_BYTES = {
     "F8_E5M2": 1,
     "BOOL": 1,
 }
+_OPENVINO_BYTES = {"f16": 4, "int8": 1}  # its f32 arithmetic widens f16 weights once, at loading
 _CAST_BYTES = {"bf16": 2, "fp32": 4}
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 _EMBEDDINGS = ("embed_in.weight", "embed_tokens.weight", "wte.weight", "token_embd.weight")
@@ -51,10 +54,24 @@ def read_weights(folder: Path, *, dtype: str | None) -> Weights:
     gguf_file = folder / GGUF_FILE
     if gguf_file.is_file():
         return _gguf_weights(gguf_file)
+    if (folder / OPENVINO_FILE).is_file():
+        return _openvino_weights(folder / OPENVINO_FILE)
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise UserError(f"{folder}: no *.safetensors and no {GGUF_FILE}; expected a model folder, run the stage that writes it (dvc repro)")
     return _safetensors_weights(files, cast_bytes=_CAST_BYTES.get(dtype or ""))
+
+
+def _openvino_weights(path: Path) -> Weights:
+    """What quantize noted in the file: `looked_up` are the parameters of an input embedding of its own."""
+    facts: dict[str, str] = {}
+    for _, element in ElementTree.iterparse(path):
+        if element.tag == "medllm":
+            facts = {child.tag: child.get("value", "") for child in element}
+    if not facts:
+        raise UserError(f"{path}: not written by medllm; write it again with quantize")
+    parameters, looked_up, size = int(facts["parameters"]), int(facts["looked_up"]), _OPENVINO_BYTES[facts["weights"]]
+    return Weights(parameters=parameters, resident_bytes=parameters * size, bytes_per_token=(parameters - looked_up) * size)
 
 
 def _gguf_weights(path: Path) -> Weights:

@@ -2,7 +2,8 @@
 
 First line out: the engine is imported. Then a reply to each line in:
 {"load": true}: memory and load time (memory after one token, so that the weights are in);
-{"prompt": [ids], "answer_tokens": n}: one sample, the first token alone where n is 1; {"memory": true}: resident set now;
+{"prompt": [ids], "answer_tokens": n}: one sample, the first token alone where n is 1;
+{"prompts": [[ids]], "answer_tokens": n, "users": u}: arrival times of every token with u users; {"memory": true}: resident set now;
 {"finish": true}: peak memory.
 End of input ends the worker, so that it cannot outlive a killed parent.
 """
@@ -14,6 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -27,8 +29,11 @@ _TRIES = 3
 _ANY_TOKEN = 0  # every vocabulary has it
 
 
-def measure(engine: "Engine", prompt: Sequence[int], *, answer_tokens: int) -> dict[str, float]:
-    """One prompt answered twice, from scratch each time: with one token (time to first token), then with `answer_tokens` of them.
+def measure(engine: "Engine", prompt: Sequence[int], *, answer_tokens: int) -> dict[str, Any]:
+    """One prompt answered from scratch each time: with one token (time to first token), then with `answer_tokens` of them.
+
+    The times between tokens are those of an answer handed out token by token. Where that slows an engine down, the answer is timed once
+    more without it, for the decode rate is that of the engine.
 
     The end token is not obeyed, so that every model of a round does the same work, also one that would end its answer at once. The
     decode rate is that of the tokens after the first. The first token is the median of three, for on a tiny model one hiccup outlasts a
@@ -39,9 +44,12 @@ def measure(engine: "Engine", prompt: Sequence[int], *, answer_tokens: int) -> d
         return {"ttft_s": _seconds(engine, prompt, tokens=1)}
     for _ in range(_TRIES):
         ttft_s = statistics.median(_seconds(engine, prompt, tokens=1) for _ in range(_FIRST_TOKENS))
-        answer_s = _seconds(engine, prompt, tokens=answer_tokens)
+        arrivals = engine.timed([prompt], max_new_tokens=answer_tokens, users=1)[0]
+        answer_s = _seconds(engine, prompt, tokens=answer_tokens) if engine.stream_costs else arrivals[-1]
         if answer_s > ttft_s:
-            return {"ttft_s": ttft_s, "answer_s": answer_s, "decode_tokens_per_s": (answer_tokens - 1) / (answer_s - ttft_s)}
+            rate = (answer_tokens - 1) / (answer_s - ttft_s)
+            gaps = [after - before for before, after in pairwise(arrivals)]
+            return {"ttft_s": ttft_s, "answer_s": answer_s, "decode_tokens_per_s": rate, "inter_token_s": gaps}
     raise RuntimeError(
         f"{answer_tokens} tokens took {answer_s:.4f} s and the first alone {ttft_s:.4f} s, {_TRIES} times: the machine is too busy to time "
         f"this model; stop other work on it, or raise benchmark.answer_tokens"
@@ -55,14 +63,26 @@ def _seconds(engine: "Engine", prompt: Sequence[int], *, tokens: int) -> float:
     return time.perf_counter() - start
 
 
+def measure_load(engine: "Engine", prompts: Sequence[Sequence[int]], *, answer_tokens: int, users: int) -> dict[str, Any]:
+    """All `prompts` answered by `users` at once: wall time of the whole, and the arrivals of each answer's tokens after its sending."""
+    start = time.perf_counter()
+    arrivals = engine.timed(prompts, max_new_tokens=answer_tokens, users=users)
+    return {"seconds": time.perf_counter() - start, "arrivals_s": arrivals}
+
+
 def import_engine(folder: Path) -> None:
     """Import what the model of `folder` needs, so that memory before and after it differ by the model alone."""
-    import medllm.engines  # noqa: F401
+    import medllm.engines
     from medllm.model.folder import GGUF_FILE
 
     if (folder / GGUF_FILE).is_file():
         import xllamacpp  # noqa: F401
 
+        return
+    if (folder / medllm.engines.OPENVINO_FILE).is_file():
+        from medllm.engines.openvino_engine import import_openvino
+
+        import_openvino()
         return
     import transformers
 
@@ -73,11 +93,11 @@ def import_engine(folder: Path) -> None:
         import bitsandbytes  # noqa: F401
 
 
-def open_model(folder: Path, threads: int, dtype: str | None) -> "Engine":
+def open_model(folder: Path, threads: int, dtype: str | None, *, compiled: bool) -> "Engine":
     """The engine of the pipeline."""
     from medllm.engines import open_engine
 
-    return open_engine(folder, threads=threads, dtype=dtype)
+    return open_engine(folder, threads=threads, dtype=dtype, compiled=compiled)
 
 
 def serve(open_it: "Callable[[], Engine]", import_it: Callable[[], None], *, commands: TextIO, replies: TextIO) -> None:
@@ -107,6 +127,8 @@ def serve(open_it: "Callable[[], Engine]", import_it: Callable[[], None], *, com
                 reply({"peak_rss_bytes": peak_rss_bytes()})
             elif command.get("memory"):
                 reply(rss_parts())
+            elif "users" in command:
+                reply(measure_load(engine, command["prompts"], answer_tokens=command["answer_tokens"], users=command["users"]))
             else:
                 reply(measure(engine, command["prompt"], answer_tokens=command["answer_tokens"]))
     finally:
@@ -126,9 +148,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--dtype", default=None)
+    parser.add_argument("--compiled", action="store_true")
     arguments = parser.parse_args()
     serve(
-        lambda: open_model(arguments.folder, arguments.threads, arguments.dtype),
+        lambda: open_model(arguments.folder, arguments.threads, arguments.dtype, compiled=arguments.compiled),
         lambda: import_engine(arguments.folder),
         commands=sys.stdin,
         replies=private_stdout(),

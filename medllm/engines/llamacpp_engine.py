@@ -4,6 +4,7 @@ import http.client
 import json
 import socket
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,9 @@ from medllm.errors import UserError
 from medllm.model.folder import GGUF_FILE
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from medllm.engines.llamacpp_logprobs import LogprobReader
 
 CONTEXT = 1024  # tokens that a slot reserves its KV cache for
@@ -42,6 +46,7 @@ class LlamaServer:
 
     def __init__(self, path: Path, *, threads: int, context: int, slots: int = 1, hidden_states: bool = False) -> None:
         """`context` is in tokens for each slot; with `hidden_states` it answers `/embedding` with one vector per token."""
+        self.slots = slots
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
         params.n_ctx, params.n_parallel = context * slots, slots
@@ -81,6 +86,7 @@ class LlamaCppEngine:
     """Greedy decoding and log-probabilities of a GGUF folder."""
 
     name = "llama.cpp"
+    stream_costs = True  # a JSON object a token: a sixth of the rate of a model of 3 million parameters, nothing of a large one
 
     def __init__(self, folder: Path, *, threads: int, context: int = CONTEXT, slots: int = 1) -> None:
         """`context` tokens for each of `slots` prompts answered at once (capped at the model's own length).
@@ -89,7 +95,7 @@ class LlamaCppEngine:
         matrix product depends on timing, and so may the last bits.
         """
         self.path, self.threads = folder / GGUF_FILE, threads
-        self._slots = slots
+        self._slots, self._context = slots, context
         self._server: LlamaServer | None = LlamaServer(self.path, threads=threads, context=context, slots=slots)
         meta = self._server.request("GET", "/v1/models")["data"][0]["meta"]
         self.dtype = str(meta["ftype"]).lower().replace(" - ", "_").replace(" ", "_")
@@ -117,13 +123,26 @@ class LlamaCppEngine:
             if ended:
                 return
 
-    def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
-        """See Engine.token_logprobs. Opens a second context of the file on first use; chat and benchmark never pay for it."""
-        from medllm.engines.llamacpp_logprobs import LogprobReader
+    def timed(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, users: int) -> list[list[float]]:
+        """See Engine.timed. The file is opened again when there are more users than slots."""
+        if users > self._open().slots:
+            self._server = None  # free the smaller one first
+            self._server = LlamaServer(self.path, threads=self.threads, context=self._context, slots=users)
+        server = self._open()
+        with ThreadPoolExecutor(users) as pool:
+            return list(pool.map(lambda prompt: _arrivals(server, prompt, max_new_tokens), prompts))
 
-        if self._reader is None:
-            self._reader = LogprobReader(self.path, threads=self.threads)
-        return self._reader.token_logprobs(sequences)
+    def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
+        """See Engine.token_logprobs."""
+        return self._open_reader().token_logprobs(sequences)
+
+    def distributions(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> "list[NDArray[np.float32]]":
+        """See Engine.distributions."""
+        return self._open_reader().distributions(sequences, starts)
+
+    def end_ids(self) -> frozenset[int]:
+        """See Engine.end_ids."""
+        return self._open_reader().end_ids
 
     def tokenize(self, text: str) -> list[int]:
         """Ids llama.cpp itself gives to plain text, special tokens not parsed: to check a GGUF's tokenizer against the training one."""
@@ -133,6 +152,14 @@ class LlamaCppEngine:
     def close(self) -> None:
         """See Engine.close."""
         self._server = self._reader = None
+
+    def _open_reader(self) -> "LogprobReader":
+        """A second context of the file, opened at the first use; chat and benchmark never pay for it."""
+        from medllm.engines.llamacpp_logprobs import LogprobReader
+
+        if self._reader is None:
+            self._reader = LogprobReader(self.path, threads=self.threads)
+        return self._reader
 
     def _open(self) -> LlamaServer:
         if self._server is None:
@@ -148,6 +175,25 @@ class LlamaCppEngine:
         if not ended and len(tokens) < count:
             raise UserError(f"{self.path}: {len(prompt)} prompt tokens and {count} new ones do not fit the context; shorten the prompt")
         return (tokens[:-1] if ended else tokens), ended
+
+
+def _arrivals(server: LlamaServer, prompt: Sequence[int], count: int) -> list[float]:
+    """Seconds from sending to each token. Tokens that are held back until their character is whole share the wait for it evenly."""
+    chunks: list[tuple[float, Any]] = []
+    body = {**_GREEDY, "prompt": list(prompt), "n_predict": count, "cache_prompt": False, "ignore_eos": True}
+    body |= {"stream": True, "timings_per_token": True, "verbose": False}
+    start = time.perf_counter()
+    server.native.handle_completions(body, lambda chunk: chunks.append((time.perf_counter() - start, chunk)))
+    arrivals: list[float] = []
+    for seconds, chunk in chunks:
+        timings = _checked(chunk)["timings"]
+        if not arrivals:  # llama.cpp's own clock says how long before the first chunk the first token was
+            arrivals.append(seconds - timings["predicted_ms"] / 1000)
+        since, new = arrivals[-1], timings["predicted_n"] - len(arrivals)
+        arrivals += [since + (seconds - since) * part / new for part in range(1, new + 1)]
+    if len(arrivals) < count:
+        raise UserError(f"{len(prompt)} prompt tokens and {count} new ones do not fit the context; shorten the prompt")
+    return arrivals
 
 
 def _checked(answer: Any) -> Any:

@@ -2,9 +2,10 @@
 
 import json
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoModelForCausalLM
@@ -12,6 +13,10 @@ from transformers.utils import logging as transformers_logging
 
 from medllm.data.prompts import Prompts
 from medllm.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 _MAX_BATCH_TOKENS = 4096  # padded tokens of a batch: bounds the KV cache and the logits
@@ -21,9 +26,13 @@ class TransformersEngine:
     """Greedy decoding and log-probabilities of a Hugging Face folder."""
 
     name = "transformers"
+    stream_costs = False
 
-    def __init__(self, folder: Path, *, threads: int, dtype: str | None = None) -> None:
-        """`dtype` is bf16 (default) or fp32; a bitsandbytes folder loads as it was saved. Sets torch's thread count for the process."""
+    def __init__(self, folder: Path, *, threads: int, dtype: str | None = None, compiled: bool = False) -> None:
+        """`dtype` is bf16 (default) or fp32; a bitsandbytes folder loads as it was saved. Sets torch's thread count for the process.
+
+        `compiled` runs the model through torch.compile: a minute at the first prompt, and a C++ compiler on the machine.
+        """
         config_file = folder / "config.json"
         if not config_file.is_file():
             raise UserError(f"{folder}: neither model.gguf nor config.json; expected a model folder")
@@ -40,8 +49,9 @@ class TransformersEngine:
         kind = "auto" if quantization else _DTYPES[self.dtype]
         model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=kind, attn_implementation="eager")
         self._model = model.eval()
-        configured = self._model.generation_config.eos_token_id
-        self._ends = {Prompts.load(folder).eos_id, *([configured] if isinstance(configured, int) else configured or [])}
+        if compiled:
+            self._model.forward = torch.compile(self._model.forward, dynamic=True)
+        self._ends = {Prompts.load(folder).eos_id, *self.end_ids()}
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, ignore_eos: bool = False) -> list[list[int]]:
@@ -71,20 +81,51 @@ class TransformersEngine:
             yield tokens[0]
 
     @torch.inference_mode()
+    def timed(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, users: int) -> list[list[float]]:
+        """See Engine.timed."""
+        arrivals: list[list[float]] = []
+        for first in range(0, len(prompts), users):
+            batch = prompts[first : first + users]
+            start = time.perf_counter()
+            seconds = [time.perf_counter() - start for _ in self._steps(batch, max_new_tokens)]
+            arrivals += [seconds.copy() for _ in batch]
+        return arrivals
+
     def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
-        """See Engine.token_logprobs. Batches are padded on the right, which causal attention never sees."""
+        """See Engine.token_logprobs."""
         values: list[list[float]] = [[] for _ in sequences]
+        for i, scores in self._scored(sequences, [1] * len(sequences)):
+            values[i] = scores.gather(1, torch.tensor(sequences[i][1:])[:, None])[:, 0].tolist()
+        return values
+
+    def distributions(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> "list[NDArray[np.float32]]":
+        """See Engine.distributions."""
+        found = {i: scores.numpy() for i, scores in self._scored(sequences, starts)}
+        return [found[i] for i in range(len(sequences))]
+
+    def end_ids(self) -> frozenset[int]:
+        """See Engine.end_ids."""
+        configured = self._model.generation_config.eos_token_id
+        return frozenset([configured] if isinstance(configured, int) else configured or [])
+
+    def _scored(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> Iterator[tuple[int, torch.Tensor]]:
+        """(i, log-probabilities (len - start, vocabulary)) of each sequence that is longer than its start.
+
+        Batches are padded on the right, which causal attention never sees.
+        """
         for batch in _batches(sequences, extra=0):
             width = len(sequences[batch[0]])
             if width < 2:  # the longest of the batch
                 continue
             ids = torch.tensor([[*sequences[i], *[0] * (width - len(sequences[i]))] for i in batch])
-            logits = self._model(input_ids=ids, use_cache=False).logits
-            for row, i in enumerate(batch):
-                length = len(sequences[i])
-                scores = torch.log_softmax(logits[row, : length - 1].float(), dim=-1) if length > 1 else logits.new_empty(0, 1)
-                values[i] = scores.gather(1, ids[row, 1:length, None])[:, 0].tolist() if length > 1 else []
-        return values
+            with torch.inference_mode():  # not around the yield: see stream
+                logits = self._model(input_ids=ids, use_cache=False).logits
+                ends = [len(sequences[i]) - 1 for i in batch]
+                scores = [
+                    torch.log_softmax(logits[row, starts[i] - 1 : end].float(), dim=-1)
+                    for row, (i, end) in enumerate(zip(batch, ends, strict=True))
+                ]
+            yield from ((i, found) for i, found in zip(batch, scores, strict=True) if len(found))
 
     def close(self) -> None:
         """See Engine.close."""

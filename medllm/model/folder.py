@@ -18,7 +18,7 @@ LINEAGE_FILE = "lineage.json"
 GGUF_FILE = "model.gguf"
 PRUNE_MAP_FILE = "prune_map.json"  # which layers and channels of the model it was cut from a pruned one has
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", PROMPT_FILE)
-_WEIGHTS = ("*.safetensors", "*.gguf")
+_WEIGHTS = ("*.safetensors", "*.gguf", "openvino_model.bin")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

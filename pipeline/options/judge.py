@@ -1,12 +1,13 @@
 """Everything that measures, compares and packages."""
 
+from dataclasses import field
 from typing import Annotated
 
 from omegaconf import MISSING
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from pipeline.options.knobs import Count, Natural, Share, Text
+from pipeline.options.knobs import Count, Load, Natural, Positive, Share, Text
 
 
 @dataclass
@@ -14,14 +15,9 @@ class EvaluateProtocol:
     """conf/evaluate/protocol.yaml."""
 
     _target_: str = "medllm.evaluate.protocol.evaluate_model"
-    max_answer_items: Count = MISSING
-    max_paraphrase_items: Count = MISSING
-    max_grounded_items: Count = MISSING
-    max_scenario_items: Count = MISSING
-    max_choice_items: Count = MISSING
-    max_text_items: Count = MISSING
-    max_new_tokens: Count = MISSING
-    max_advice_tokens: Count = MISSING
+    max_items: dict[str, Count] = MISSING
+    max_new_tokens: dict[str, Count] = MISSING
+    max_turns: Count = MISSING
     max_unanswered_share: Share = MISSING
 
 
@@ -35,6 +31,9 @@ class BenchmarkDecode:
     rounds: Count = MISSING
     warmup_rounds: Natural = MISSING
     fp32_baseline: bool = MISSING
+    compile_baseline: bool = MISSING
+    bandwidth_mib: Count = MISSING
+    load: Load = field(default_factory=Load)
 
 
 @dataclass
@@ -44,7 +43,9 @@ class ComparePaired:
     _target_: str = "medllm.compare.compare"
     baseline_a: Text = MISSING
     baseline_b: Text = MISSING
-    margin: Share = MISSING
+    margins: dict[str, Share] = MISSING
+    max_kl_nats: Positive = MISSING
+    max_flip_rate: Share = MISSING
     num_resamples: Count = MISSING
     goals: dict[str, float] = MISSING
 

@@ -47,3 +47,18 @@ class Function:
 
     _target_: str = "hydra.utils.get_method"
     path: Text = MISSING
+
+
+@dataclass
+class Load:
+    """medllm.benchmark.load.Load."""
+
+    _target_: str = "medllm.benchmark.load.Load"
+    models: list[str] = MISSING
+    users: list[int] = MISSING
+    answers_per_user: Count = MISSING
+    prompt_lengths: list[int] = MISSING
+    answer_lengths: list[int] = MISSING
+    rounds: Count = MISSING
+    answer_budget_ms: Positive = MISSING
+    price_per_hour_krw: Positive = MISSING

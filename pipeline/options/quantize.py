@@ -70,3 +70,11 @@ class QuantizeBnb:
     _target_: str = "medllm.quantize.bnb.quantize_bnb"
     scheme: Annotated[str, Field(pattern="^(int8|nf4)$")] = MISSING
     compute_dtype: Annotated[str, Field(pattern="^(fp32|bf16)$")] = MISSING
+
+
+@dataclass
+class QuantizeOpenvino:
+    """conf/quantize/openvino_*.yaml."""
+
+    _target_: str = "medllm.quantize.openvino.quantize_openvino"
+    weights: Annotated[str, Field(pattern="^(f16|int8)$")] = MISSING

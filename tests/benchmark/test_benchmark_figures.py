@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from medllm.benchmark.bandwidth import PROBE
 from medllm.benchmark.device import cpu_name, device_name
 from medllm.benchmark.prompts import random_prompt, usable_ids
 from medllm.benchmark.summary import summarise
@@ -92,11 +93,20 @@ def test_prompts_use_ordinary_ids_that_all_models_have(tmp_path: Path) -> None:
 
 def test_ratios_are_of_the_same_round() -> None:
     # The machine slows down by ten in round 2; models twice as fast as their baseline stay so in every round.
-    def sample(rate: float) -> dict[str, float]:
-        return {"ttft_s": 1 / rate, "answer_s": 11 / rate, "decode_tokens_per_s": rate}
+    def sample(rate: float) -> dict[str, object]:
+        return {"ttft_s": 1 / rate, "answer_s": 11 / rate, "decode_tokens_per_s": rate, "inter_token_s": [1 / rate] * 9 + [2 / rate]}
 
-    rounds = [{"a": sample(100 / slow), "b": sample(400 / slow), "c": sample(800 / slow)} for slow in (1, 10, 1.2)]
-    figures = summarise(rounds, baseline_a="a", baseline_b="b", prompt_tokens=20)
+    def probe(slow: float) -> dict[str, float]:
+        return {"bandwidth_bytes_per_s": 10_000 / slow}
+
+    slows = (1, 10, 1.2)
+    rounds = [{"a": sample(100 / slow), "b": sample(400 / slow), "c": sample(800 / slow), PROBE: probe(slow)} for slow in slows]
+    figures = summarise(rounds, baseline_a="a", baseline_b="b", prompt_tokens=20, bytes_read={"a": 50, "b": 20, "c": 5})
+    assert list(figures) == ["a", "b", "c"]
+    assert [figures["c"][f"bandwidth_share{key}"] for key in ("_low", "", "_high")] == pytest.approx([0.4] * 3)
+    assert (figures["a"]["bytes_read_per_token"], figures["a"]["bandwidth_share"]) == (50, pytest.approx(0.5))
+    assert figures["a"]["inter_token_ms_p50"] == pytest.approx(12)  # over all 30 gaps: ten of 10 ms, ten of 100, ten of 12, but for one
+    assert figures["a"]["inter_token_ms_p99"] == pytest.approx(100 + 0.71 * 100)
     assert {name: figures[name]["decode_ratio_to_a"] for name in "abc"} == pytest.approx({"a": 1, "b": 4, "c": 8})
     assert [figures["c"][f"decode_ratio_to_b{key}"] for key in ("_low", "", "_high")] == pytest.approx([2, 2, 2])
     slow, middle, fast = 10, 100 / 1.2, 100

@@ -37,14 +37,30 @@ def test_loads_measures_and_finishes() -> None:
         assert 0.011 <= sample["ttft_s"] < 0.4
         assert 0.41 <= sample["answer_s"] < 3
         assert sample["decode_tokens_per_s"] == pytest.approx(399 / (sample["answer_s"] - sample["ttft_s"]))
+        assert len(sample["inter_token_s"]) == 399
+        assert sum(sample["inter_token_s"]) == pytest.approx(sample["answer_s"] * 399 / 400)  # the answer was handed out token by token
         assert worker.ask(finish=True)["peak_rss_bytes"] >= worker.loaded["rss_after_load_bytes"]
+
+
+def test_the_answer_is_timed_apart_where_handing_out_tokens_costs_time() -> None:
+    with loaded("streams slowly") as worker:
+        sample = worker.ask(prompt=PROMPT, answer_tokens=200)
+        assert sum(sample["inter_token_s"]) > 1.2 * sample["answer_s"]
+
+
+def test_users_at_once() -> None:
+    with loaded("good") as worker:
+        found = worker.ask(prompts=[PROMPT] * 6, answer_tokens=40, users=3)
+        assert [len(arrivals) for arrivals in found["arrivals_s"]] == [40] * 6
+        assert found["seconds"] >= 2 * found["arrivals_s"][0][-1]  # two prompts of each user, one after the other
+        assert worker.ask(memory=True)["rss_bytes"] > 0
 
 
 @pytest.mark.parametrize(
     ("behaviour", "message"),
     [
         ("dies", "'student' ended with exit code 1: ValueError: the weights are gone"),
-        ("disturbed", "4 tokens took .* the first alone 0.5.* too busy"),
+        ("disturbed", "4 tokens took .* the first alone 0.2.* too busy"),
     ],
 )
 def test_a_dead_worker_tells_its_last_line(behaviour: str, message: str) -> None:

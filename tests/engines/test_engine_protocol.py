@@ -3,9 +3,12 @@
 import math
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from medllm.data.prompts import Prompts
@@ -65,6 +68,38 @@ def test_logprobs_are_those_of_greedy_decoding(engine: Engine, prompts: list[lis
     # all continuations of one prompt have probabilities that sum to one
     vocabulary = engine.token_logprobs([[*prompts[0], token] for token in range(572)])
     assert sum(math.exp(values[-1]) for values in vocabulary) == pytest.approx(1.0, abs=0.01)
+
+
+def test_distributions_hold_the_logprobs_of_the_tokens(engine: Engine, prompts: list[list[int]], reference: Engine) -> None:
+    starts = [1, 3, len(prompts[2]) - 1, 2, 1]
+    found, wanted = engine.distributions(prompts, starts), engine.token_logprobs(prompts)
+    for ids, start, values, scores, expected in zip(
+        prompts, starts, found, wanted, reference.distributions(prompts, starts), strict=True
+    ):
+        assert values.shape == expected.shape == (len(ids) - start, values.shape[1])
+        assert values.shape[1] >= max(ids) + 1
+        assert np.exp(values).sum(axis=1) == pytest.approx(np.ones(len(values)), abs=1e-3)
+        assert [row[token] for row, token in zip(values, ids[start:], strict=True)] == pytest.approx(scores[start - 1 :], abs=1e-4)
+        assert np.abs(np.exp(values) - np.exp(expected)).max() < 0.01
+
+
+def test_the_saved_end_token(engine: Engine, tiny_folder: Path) -> None:
+    assert engine.end_ids() == {Prompts.load(tiny_folder).eos_id}
+
+
+@pytest.mark.parametrize(("users", "overlap"), [(1, False), (3, True)])
+def test_arrivals_of_every_token(engine: Engine, prompts: list[list[int]], users: int, overlap: bool) -> None:
+    alone = engine.generate(prompts, max_new_tokens=24)
+    engine.timed(prompts[:1], max_new_tokens=2, users=users)  # llama.cpp opens its slots
+    start = time.perf_counter()
+    arrivals = engine.timed(prompts[:3], max_new_tokens=24, users=users)
+    wall = time.perf_counter() - start
+    assert [len(times) for times in arrivals] == [24] * 3  # also where a character is several tokens, which llama.cpp hands out together
+    assert all(0 < before < after <= wall for times in arrivals for before, after in pairwise(times))
+    # counted from the sending: one after the other they add up to no more than the wall time, at once to much more
+    assert (sum(times[-1] for times in arrivals) > 1.5 * wall) == overlap
+    assert engine.generate(prompts, max_new_tokens=24) == alone  # as before, also with more slots
+    assert engine.timed([], max_new_tokens=4, users=users) == []
 
 
 def test_nothing_in_nothing_out(engine: Engine) -> None:
@@ -144,12 +179,18 @@ def test_wrong_input_is_one_line(tiny_folder: Path, tiny_gguf: dict[str, Path], 
         with pytest.raises(UserError) as error:
             open_engine(folder, threads=threads, dtype=dtype)
         assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match="nothing to compile"):
+        open_engine(tiny_gguf["q8_0"], threads=1, compiled=True)
     engine = open_engine(tiny_gguf["q8_0"], threads=1)
     for ids in (prompts[0] * 100, [99999]):
         with pytest.raises(UserError):
             engine.generate([ids], max_new_tokens=2)
+        with pytest.raises(UserError):
+            engine.timed([ids], max_new_tokens=2, users=2)
     with pytest.raises(UserError, match="context"):
         engine.generate([(prompts[0] * 40)[:250]], max_new_tokens=40)
+    with pytest.raises(UserError, match="context"):
+        engine.timed([(prompts[0] * 40)[:250]], max_new_tokens=40, users=1)
 
 
 def test_gguf_needs_no_torch_and_is_quiet(tiny_gguf: dict[str, Path]) -> None:
