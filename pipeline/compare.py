@@ -4,17 +4,17 @@ from hydra.utils import call
 from omegaconf import DictConfig
 
 from pipeline.entry import entrypoint
-from pipeline.layout import ARTIFACTS, METRICS, PREDICTIONS
+from pipeline.layout import ARTIFACTS, KNOWLEDGE, METRICS, PREDICTIONS, SCREENS
 from pipeline.record import recorded
 
 
 @entrypoint
 def main(cfg: DictConfig) -> None:
-    """metrics/{evaluate,benchmark}, predictions, lineage -> metrics/compare.json."""
+    """metrics/{evaluate,benchmark}, predictions, screens, lineage, red-flag rules -> metrics/compare.json."""
     with recorded("compare") as metrics:
         metrics |= call(
-            cfg.compare, list(cfg.models), metrics=METRICS, predictions=PREDICTIONS, models_folder=ARTIFACTS / "models",
-            seed=cfg.seed, _convert_="all",
+            cfg.compare, list(cfg.models), metrics=METRICS, predictions=PREDICTIONS, screens=SCREENS, models_folder=ARTIFACTS / "models",
+            rules=KNOWLEDGE / "redflags.csv", seed=cfg.seed, _convert_="all",
         )  # fmt: skip
 
 

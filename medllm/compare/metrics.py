@@ -1,11 +1,13 @@
 """The names that metric files may use, with unit and direction. A name that is not here stops `compare`."""
 
+import re
 from dataclasses import dataclass
 
 from medllm.errors import UserError
 
 SAMPLE_PREFIX = "sample_"
 _SUFFIXES = ("_n", "_low", "_high")
+_UNDER_LOAD = re.compile(r"^(?:users_\d+|prompt_\d+(?:_answer_\d+)?)_")  # with so many users; of such lengths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +37,32 @@ METRICS: dict[str, Metric] = {
     "accuracy_grounded": _up("share", "the same, with the fact among others in the prompt, on facts of no training text"),
     "accuracy_scenario": _up("share", "last answer of a consultation names an acceptable department or number"),
     "accuracy_choice": _up("share", "multiple choice with shuffled options"),
-    "choice_chance": _condition("share", "expected accuracy_choice of a random pick"),
-    "choice_majority": _condition("share", "accuracy_choice of always taking the most frequent position"),
+    "accuracy_choice_written": _up("share", "the same questions, answered in writing"),
+    "accuracy_passage": _up("share", "Korean reading comprehension, multiple choice"),
+    "accuracy_interview": _up("share", "which of four answers belongs to an interview so far"),
+    "accuracy_general": _up("share", "passages and interviews together: general Korean"),
+    "accuracy_solution": _up("share", "final answer of a worked maths solution"),
+    "accuracy_term": _up("share", "terminology questions by entity: any name of the right thing, none of a wrong one"),
+    "accuracy_department": _up("share", "short answers that name a department"),
+    "accuracy_red_flag": _up("share", "emergencies to which the model alone names the right number"),
+    "accuracy_patient": _up("share", "interviews of simulated patients that end in right and safe advice"),
+    "key_facts_elicited": _up("share", "decisive facts that the simulated patient was asked for"),
+    "repeated_question_rate": _down("share", "questions asked a second time"),
+    "unsafe_advice_rate": _down("share", "simulated emergencies in which no statement names 119 or an emergency room"),
+    "interview_turns": _condition("", "turns of a simulated interview, mean"),
+    **{
+        f"{task}_{name}": _condition("share", f"accuracy_{task} of {told}")
+        for task in ("choice", "passage", "interview")
+        for name, told in (("chance", "a random pick"), ("majority", "always taking the most frequent position"))
+    },
+    "contradiction_rate": _down("share", "short answers that hold a wrong term"),
+    "polite_rate": _up("share", "generated answers whose every sentence is polite Korean"),
+    "repetition_rate": _down("share", "generated answers that go round in circles"),
+    "foreign_script_rate": _down("share", "generated answers with foreign letters, or Latin words that were not in the question"),
+    "unended_rate": _down("share", "generated answers that the model did not end itself"),
+    "cut_prompts": _down("", "prompts whose beginning did not fit into the context"),
+    "tokenizer_sha256": _condition("", "identity of the token ids that the engine gives to a few hard lines"),
+    "end_tokens": _condition("", "tokens that end an answer"),
     "bits_per_byte": _down("bits/byte", "cross-entropy on held-out medical text"),
     "bits_per_byte_general": _down("bits/byte", "cross-entropy on held-out general text"),
     "unanswered_rate": _down("share", "answers that were empty or could not be read"),
@@ -53,6 +79,17 @@ METRICS: dict[str, Metric] = {
     "resident_weight_bytes": _down("bytes", "computed from the file, not measured: weight tensors in the dtype they run in"),
     "ttft_ms_p50": _down("ms", "prompt and first token, median"),
     "ttft_ms_p95": _down("ms", "prompt and first token, 95th percentile"),
+    "ttft_ms_p99": _down("ms", "prompt and first token, 99th percentile"),
+    "inter_token_ms_p50": _down("ms", "between two tokens as they are handed out, median over all tokens"),
+    "inter_token_ms_p95": _down("ms", "between two tokens as they are handed out, 95th percentile"),
+    "inter_token_ms_p99": _down("ms", "between two tokens as they are handed out, 99th percentile"),
+    "bytes_read_per_token": _down("bytes", "computed from the file: weights and KV cache that decoding reads for a token"),
+    "bandwidth_share": _up("share", "bytes read per token x decode rate / memory bandwidth measured in the same round"),
+    "answers_per_s": _up("answers/s", "answers of all users / their time, median over rounds"),
+    "users_in_budget": _up("users", "users at once at which most answers are given with their p95 in answer_budget_ms"),
+    "answers_per_s_in_budget": _up("answers/s", "answers a second with that many users"),
+    "cost_per_1000_answers": _down("KRW", "machine time of 1,000 answers at that rate, at price_per_hour_krw"),
+    "cost_ratio_to_a": _down("ratio", "cost of an answer / that of baseline A at equal p95: rates of the same round, any price"),
     "prefill_tokens_per_s": _up("tokens/s", "prompt tokens / time to first token, median"),
     "answer_ms_p50": _down("ms", "whole answer of exactly answer_tokens, measured, median"),
     "answer_ms_p95": _down("ms", "whole answer of exactly answer_tokens, measured, 95th percentile"),
@@ -66,12 +103,16 @@ METRICS: dict[str, Metric] = {
     "prompt_tokens": _condition("tokens", "prompt length"),
     "answer_tokens": _condition("tokens", "answer length; the end token is not obeyed"),
     "rounds": _condition("", "timed rounds"),
+    "answer_budget_ms": _condition("ms", "what the 95th percentile of answer times may be"),
+    "price_per_hour_krw": _condition("KRW/h", "assumed price of the machine"),
+    "load_rounds": _condition("", "timed rounds with users and lengths"),
+    "answers_per_user": _condition("", "answers that each user waits for in a round"),
 }
 
 
 def find_metric(name: str, *, where: str) -> Metric:
     """The metric behind a name, without `sample_` and without `_n`, `_low`, `_high`; UserError naming `where` when there is none."""
-    plain = name.removeprefix(SAMPLE_PREFIX)
+    plain = _UNDER_LOAD.sub("", name.removeprefix(SAMPLE_PREFIX))
     if plain in METRICS:
         return METRICS[plain]
     for suffix in _SUFFIXES:

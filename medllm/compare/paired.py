@@ -4,13 +4,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from medllm.compare.breakdown import by_department, detectable_effects, emergency_entry
 from medllm.compare.champion import choose_champion
-from medllm.compare.gates import Gate, disqualified, run_gates
+from medllm.compare.gates import disqualified, floor_gate, run_gates
 from medllm.compare.ratios import all_ratios, compression_of
+from medllm.compare.red_flags import Emergencies
 from medllm.compare.rows import Row, check_same_conditions, read_metrics, read_rows
-from medllm.compare.targets import judge_targets
+from medllm.compare.screens import screen_models
+from medllm.compare.targets import goal_of, judge_targets
 from medllm.errors import UserError
-from medllm.statistics import CONFIDENCE
+from medllm.statistics.intervals import CONFIDENCE
 
 _CONDITIONS = ("device", "threads", "prompt_tokens", "answer_tokens", "rounds")
 
@@ -20,17 +23,22 @@ def compare(
     *,
     metrics: Path,
     predictions: Path,
+    screens: Path,
     models_folder: Path,
-    margin: float,
+    rules: Path,
+    margins: Mapping[str, float],
+    max_kl_nats: float,
+    max_flip_rate: float,
     goals: Mapping[str, float],
     seed: int,
     num_resamples: int,
     baseline_a: str,
     baseline_b: str,
 ) -> dict[str, Any]:
-    """Compare `models` by `metrics`/{evaluate,benchmark}/<m>.json, `predictions`/<m>.jsonl and `models_folder`/<m>/lineage.json.
+    """Compare `models` by `metrics`/{evaluate,benchmark}/<m>.json, `predictions`/<m>.jsonl, `screens`/<m>.npy and their lineages.
 
-    `margin` is the loss of accuracy (share) that a gate accepts, `goals` one number per target. Returns the content of compare.json.
+    `margins` are the losses of accuracy (shares) that gates accept, `goals` one number per target, `rules` the red flags of the package;
+    `max_kl_nats` and `max_flip_rate` are the limits of the screens. Returns the content of compare.json.
     Raises UserError on a missing row, rows from different devices, unpaired items, an empty test set or an unknown metric.
     """
     for name in (baseline_a, baseline_b):
@@ -40,17 +48,26 @@ def compare(
     a, b = rows[baseline_a], rows[baseline_b]
     if not b.deployable:
         raise UserError(f"compare.baseline_b: {baseline_b!r} is not a GGUF model; name the unquantised GGUF of {baseline_a!r}")
-    gates = run_gates(rows, teacher=baseline_a, margin=margin, num_resamples=num_resamples, seed=seed)
+    emergencies = Emergencies.of(a, rules)
+    gates = run_gates(rows, teacher=baseline_a, emergencies=emergencies, margins=margins, num_resamples=num_resamples, seed=seed)
     out = disqualified(gates, rows)
-    champion = choose_champion(rows, gates, out, last_resort=baseline_b)
+    champion = choose_champion(rows, gates, out, answer_ms=goal_of("answer_time", goals), last_resort=baseline_b)
     best = rows[champion.name]
+    if emergencies.n:
+        gates.append(floor_gate(best, emergencies, floor=goal_of("emergencies", goals)))
     return {
         "baselines": {"a": baseline_a, "b": baseline_b},
         "champion": champion.name,
         "champion_rule": champion.rule,
-        "conditions": {**_conditions(a), "margin": margin, "num_resamples": num_resamples, "seed": seed},
-        "targets": judge_targets(rows, best=best, a=a, b=b, disqualified=out, goals=goals, num_resamples=num_resamples, seed=seed),
-        "gates": [_gate_entry(gate) for gate in gates],
+        "conditions": {**_conditions(a), "margins": dict(margins), "num_resamples": num_resamples, "seed": seed},
+        "targets": judge_targets(
+            rows, best=best, a=a, b=b, disqualified=out, emergencies=emergencies, goals=goals, num_resamples=num_resamples, seed=seed
+        ),
+        "gates": [gate.as_dict() for gate in gates],
+        "detectable": detectable_effects(best, a, margins=margins),
+        "emergencies": emergency_entry(best, a, emergencies),
+        "departments": by_department(rows, names=(a.name, best.name)),
+        "screens": screen_models(rows, teacher=a.name, screens=screens, max_kl_nats=max_kl_nats, max_flip_rate=max_flip_rate),
         "models": {name: _model_entry(row, rows, a=a, b=b, out=out) for name, row in rows.items()},
         "extra_rows": _extra_rows(metrics / "benchmark", a=a, b=b),
     }
@@ -59,22 +76,6 @@ def compare(
 def _conditions(a: Row) -> dict[str, Any]:
     """Of the measurements; read_rows made sure that all rows share them."""
     return {**{key: a.metrics[key] for key in _CONDITIONS}, "protocol_version": a.metrics["protocol_version"], "confidence": CONFIDENCE}
-
-
-def _gate_entry(gate: Gate) -> dict[str, Any]:
-    difference = gate.difference
-    return {
-        "model": gate.model,
-        "metric": gate.metric,
-        "margin": gate.margin,
-        "estimate": difference.estimate,
-        "interval": [difference.low, difference.high],
-        "n": difference.n,
-        "clusters": difference.clusters,
-        "verdict": gate.verdict,
-        "admits": gate.admits,
-        "disqualifies": list(gate.disqualifies),
-    }
 
 
 def _model_entry(row: Row, rows: Mapping[str, Row], *, a: Row, b: Row, out: set[str]) -> dict[str, Any]:
@@ -91,12 +92,13 @@ def _model_entry(row: Row, rows: Mapping[str, Row], *, a: Row, b: Row, out: set[
 
 
 def _extra_rows(benchmark: Path, *, a: Row, b: Row) -> dict[str, Any]:
-    """Baseline A in fp32, timed beside it but no model of its own: no lineage, no quality."""
-    name = f"{a.name}_fp32"
-    path = benchmark / f"{name}.json"
-    if not path.is_file():
-        return {}
-    values = read_metrics(path, command="dvc repro benchmark")
-    check_same_conditions({a.name: a.metrics, name: values}, _CONDITIONS)
-    row = Row(name=name, metrics=values, scores=a.scores, lineage=a.lineage, deployable=False)
-    return {name: {"metrics": values, "ratios": all_ratios(row, a=a, b=b)}}
+    """Baseline A in fp32 or compiled, timed beside it but no model of its own: no lineage, no quality."""
+    found = {}
+    for name in (f"{a.name}_fp32", f"{a.name}_compiled"):
+        path = benchmark / f"{name}.json"
+        if path.is_file():
+            values = read_metrics(path, command="dvc repro benchmark")
+            check_same_conditions({a.name: a.metrics, name: values}, _CONDITIONS)
+            row = Row(name=name, metrics=values, answers={}, lineage=a.lineage, deployable=False)
+            found[name] = {"metrics": values, "ratios": all_ratios(row, a=a, b=b)}
+    return found

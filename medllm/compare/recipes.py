@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from medllm.compare.metrics import SAMPLE_PREFIX
 from medllm.compare.recipe_rows import Record
 from medllm.compare.rows import GATE_TASK
-from medllm.statistics import CONFIDENCE, paired_difference
+from medllm.statistics.intervals import CONFIDENCE
+from medllm.statistics.paired import paired_difference
 
 Floats = NDArray[np.float64]
 Pair = tuple[list[int], list[int], list[int]]

@@ -12,28 +12,38 @@ from medllm.model.folder import GGUF_FILE, Lineage, read_lineage
 
 GATE_TASK = "answer"
 _ACCURACY = "accuracy_answer"
+RED_FLAG_TASK = "red_flag"
 _SAME_CONDITIONS = ("device", "threads", "prompt_tokens", "answer_tokens", "rounds", "protocol_version")
 
 Metrics = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scores:
-    """Scores of the generated answers by item id, and the cluster (fact) of each item."""
+class Item:
+    """One scored answer. `department`, `level` and `text` are "" where an item has none; texts are there for red flags alone."""
 
-    score: dict[str, int]
-    cluster: dict[str, str]
+    score: int
+    cluster: str
+    prompt_sha256: str
+    department: str = ""
+    level: str = ""
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One model: its merged metrics, its answers, its lineage. `deployable` means one GGUF that the service can load."""
+    """One model: its merged metrics, its answers by task and item id, its lineage. `deployable`: one GGUF that the service can load."""
 
     name: str
     metrics: Metrics
-    scores: Scores
+    answers: Mapping[str, Mapping[str, Item]]
     lineage: Lineage
     deployable: bool
+
+    def scores(self, *tasks: str) -> tuple[list[int], list[str]]:
+        """(scores, clusters) of some tasks, items in sorted order: the same order for every model of a comparison."""
+        items = [self.answers[task][item] for task in tasks for item in sorted(self.answers.get(task, {}))]
+        return [item.score for item in items], [item.cluster for item in items]
 
 
 def read_rows(models: Sequence[str], *, metrics: Path, predictions: Path, models_folder: Path) -> dict[str, Row]:
@@ -43,11 +53,11 @@ def read_rows(models: Sequence[str], *, metrics: Path, predictions: Path, models
         evaluated = read_metrics(metrics / "evaluate" / f"{name}.json", command=f"dvc repro evaluate@{name}")
         timed = read_metrics(metrics / "benchmark" / f"{name}.json", command="dvc repro benchmark")
         path = predictions / f"{name}.jsonl"
-        scores = _read_scores(path, command=f"dvc repro evaluate@{name}")
+        answers = _read_answers(path, command=f"dvc repro evaluate@{name}")
         rows[name] = Row(
             name=name,
             metrics={**evaluated, **timed},
-            scores=scores,
+            answers=answers,
             lineage=read_lineage(models_folder / name),
             deployable=(models_folder / name / GGUF_FILE).is_file(),
         )
@@ -73,7 +83,12 @@ def read_metrics(path: Path, *, command: str) -> Metrics:
 
 def accuracy_name(metrics: Metrics) -> str:
     """`sample_accuracy_answer` on sample data, `accuracy_answer` on any other."""
-    return SAMPLE_PREFIX + _ACCURACY if SAMPLE_PREFIX + _ACCURACY in metrics else _ACCURACY
+    return prefix_of(metrics) + _ACCURACY
+
+
+def prefix_of(metrics: Metrics) -> str:
+    """`sample_` before the accuracies of sample data, else ""."""
+    return SAMPLE_PREFIX if SAMPLE_PREFIX + _ACCURACY in metrics else ""
 
 
 def check_same_conditions(metrics: Mapping[str, Metrics], names: Sequence[str]) -> None:
@@ -99,38 +114,52 @@ def _check_conditions(metrics: Mapping[str, Metrics]) -> None:
         )
 
 
-def _read_scores(path: Path, *, command: str) -> Scores:
+def _read_answers(path: Path, *, command: str) -> dict[str, dict[str, Item]]:
     if not path.is_file():
         raise UserError(f"missing row: {path}; run `{command}`")
-    score, cluster = {}, {}
+    answers: dict[str, dict[str, Item]] = {}
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
-            item = json.loads(line)
-            if item["task"] != GATE_TASK:
-                continue
-            if item["item_id"] in score:
-                raise UserError(f"item {item['item_id']!r} twice: {path}:{number}; run `{command}`")
-            score[item["item_id"]] = int(item["score"])
-            cluster[item["item_id"]] = str(item["cluster"])
-    if not score:
+            try:
+                row = json.loads(line)
+                item = Item(
+                    score=int(row["score"]), cluster=str(row["cluster"]), prompt_sha256=str(row["prompt_sha256"]),
+                    department=str(row.get("department", "")), level=str(row.get("level", "")),
+                    text=str(row["question"]) if row["task"] == RED_FLAG_TASK else "",
+                )  # fmt: skip
+                task, name = str(row["task"]), str(row["item_id"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise UserError(f"{path}:{number}: not a prediction row ({type(error).__name__}: {error}); run `{command}`") from error
+            if name in answers.setdefault(task, {}):
+                raise UserError(f"item {name!r} twice: {path}:{number}; run `{command}`")
+            answers[task][name] = item
+    if not answers.get(GATE_TASK):
         raise UserError(f"no predictions of task {GATE_TASK!r}: {path}; check the test set of prepare_data, then run `{command}`")
-    return Scores(score=score, cluster=cluster)
+    return answers
 
 
 def _check_agreement(row: Row, path: Path) -> None:
     """The accuracy of the metrics file must be the mean of the predictions, else the two come from different runs."""
-    values = row.scores.score.values()
+    scores, _ = row.scores(GATE_TASK)
     reported = row.metrics.get(accuracy_name(row.metrics))
-    if reported is not None and abs(sum(values) / len(values) - reported) > 0.5 / len(values):
+    if reported is not None and abs(sum(scores) / len(scores) - reported) > 0.5 / len(scores):
         raise UserError(f"metrics and predictions of {row.name!r} disagree: {path}; run `dvc repro --force evaluate@{row.name}`")
 
 
 def _check_items(rows: Mapping[str, Row]) -> None:
+    """The same items with the same prompts; another tokenizer gives other prompts, and is a matter for its gate."""
     first = next(iter(rows.values()))
     for row in rows.values():
-        if row.scores.cluster != first.scores.cluster:
-            odd = sorted(set(row.scores.cluster.items()) ^ set(first.scores.cluster.items()))[0][0]
-            raise UserError(
-                f"predictions of {first.name!r} and {row.name!r} are over different items (first: {odd!r}) and cannot be paired; "
-                f"run `dvc repro evaluate@{row.name}`"
-            )
+        same_ids = row.metrics.get("tokenizer_sha256") == first.metrics.get("tokenizer_sha256")
+        for task in sorted({*first.answers, *row.answers}):
+            ours, theirs = (_identity(one.answers.get(task, {}), prompts=same_ids) for one in (row, first))
+            if ours != theirs:
+                odd = sorted(set(ours.items()) ^ set(theirs.items()))[0][0]
+                raise UserError(
+                    f"predictions of {first.name!r} and {row.name!r} are over different items (first: {odd!r} of task {task!r}) and cannot "
+                    f"be paired; run `dvc repro evaluate@{row.name}`"
+                )
+
+
+def _identity(items: Mapping[str, Item], *, prompts: bool) -> dict[str, tuple[str, str]]:
+    return {name: (item.cluster, item.prompt_sha256 if prompts else "") for name, item in items.items()}

@@ -6,16 +6,16 @@ from typing import Any, Literal
 
 from medllm.compare.gates import compare_answers
 from medllm.compare.ratios import ratios_to
-from medllm.compare.rows import Row, accuracy_name
+from medllm.compare.red_flags import Emergencies
+from medllm.compare.rows import GATE_TASK, Row, accuracy_name
 from medllm.errors import UserError
-from medllm.statistics import wilson_interval
+from medllm.statistics.intervals import wilson_interval
 
 Op = Literal["<=", ">="]
 _PLAIN_ACCURACY = "accuracy_answer"
 _NOT_MEASURED: dict[str, tuple[Op, str, str]] = {
     "staff_workload": ("<=", "ratio", "상담 시간을 공개된 방식으로 모의실험해야 잴 수 있습니다."),
     "service_24h": (">=", "share", "서비스를 오래 띄워 두는 시험을 해야 잴 수 있습니다."),
-    "emergencies": (">=", "share", "패키지의 규칙과 모델에 응급 시험 문항을 돌려야 잴 수 있습니다."),
 }
 TARGETS = (
     "size_int8",
@@ -37,7 +37,10 @@ TARGETS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One line of the table. `value` None means not measured; `value_b` is the same measure against baseline B; `note` is Korean."""
+    """One line of the table. `value` None means not measured; `value_b` is the same measure against baseline B; `note` is Korean.
+
+    `barred`: fails whatever the value.
+    """
 
     value: float | None
     op: Op
@@ -47,13 +50,15 @@ class Target:
     baseline: Literal["a", "b"] | None = None
     value_b: float | None = None
     note: str = ""
+    barred: bool = False
 
     def as_dict(self, *, goal: float | None) -> dict[str, Any]:
         """JSON form with goal and verdict; the verdict is on the value, the interval stands beside it."""
         if self.value is None or goal is None:
             verdict = "not_measured"
         else:
-            verdict = "pass" if (self.value <= goal if self.op == "<=" else self.value >= goal) else "fail"
+            reached = self.value <= goal if self.op == "<=" else self.value >= goal
+            verdict = "pass" if reached and not self.barred else "fail"
         return {
             "value": self.value,
             "goal": goal,
@@ -75,6 +80,7 @@ def judge_targets(
     a: Row,
     b: Row,
     disqualified: set[str],
+    emergencies: Emergencies,
     goals: Mapping[str, float],
     num_resamples: int,
     seed: int,
@@ -86,12 +92,34 @@ def judge_targets(
     found = {
         "size_int8": _size_int8(rows, a=a, b=b, disqualified=disqualified),
         **_machine_targets(best, a=a, b=b),
+        "emergencies": _emergencies(best, emergencies),
         **(_no_quality() if _random_weights(rows) else _accuracy_targets(best, a=a, b=b, num_resamples=num_resamples, seed=seed)),
     }
     for name, (op, unit, note) in _NOT_MEASURED.items():
         found[name] = Target(value=None, op=op, unit=unit, note=note)
     _check_goals(goals, found)
     return {name: found[name].as_dict(goal=goals.get(name)) for name in TARGETS}
+
+
+def goal_of(name: str, goals: Mapping[str, float]) -> float:
+    """UserError when the goal is missing."""
+    if name not in goals:
+        raise UserError(f"compare.goals: {name!r} has no goal; add one")
+    return goals[name]
+
+
+def _emergencies(best: Row, emergencies: Emergencies) -> Target:
+    """Sensitivity of rules + model as packaged; one missed 119 fails it whatever the share."""
+    if not emergencies.n:
+        return Target(value=None, op=">=", unit="share", note="응급 시험 문항이 없어 재지 않았습니다.")
+    got, missed = len(emergencies.got(best)), len(emergencies.missed(best, "119"))
+    alarms, safe = emergencies.false_alarms
+    note = (
+        f"규칙과 모델을 함께 본 값입니다. 규칙만으로는 {len(emergencies.by_rules())}개를 찾았습니다. 119 단계에서 놓친 것은 {missed}개이며"
+        f"(하나라도 있으면 미달), 응급이 아닌 {safe}개 가운데 {alarms}개에서 잘못 울렸습니다. 임상의가 확인하지 않은 문장입니다."
+    )
+    interval = wilson_interval(got, emergencies.n)
+    return Target(value=got / emergencies.n, op=">=", unit="share", n=emergencies.n, interval=interval, note=note, barred=bool(missed))
 
 
 def _random_weights(rows: Mapping[str, Row]) -> bool:
@@ -138,7 +166,6 @@ def _machine_targets(best: Row, *, a: Row, b: Row) -> dict[str, Target]:
         note = "같은 회차끼리 나눈 비율의 중앙값이며, 구간은 10–90백분위입니다."
         return Target(value=own[key], op=">=", unit="x", n=own["rounds"], interval=interval, baseline=letter, value_b=value_b, note=note)
 
-    cost = {name: own["answer_ms_p50"] / other.metrics["answer_ms_p50"] for name, other in (("a", a), ("b", b))}
     return {
         "size": ratio("bytes", "가중치와 토크나이저를 더한 크기입니다."),
         "decode_speed": speed("a", own["decode_ratio_to_b"]),
@@ -153,21 +180,28 @@ def _machine_targets(best: Row, *, a: Row, b: Row) -> dict[str, Target]:
             value_b=b.metrics["answer_ms_p95"],
             note=f"프롬프트 {own['prompt_tokens']}토큰, 답변 {own['answer_tokens']}토큰을 한 사람이 쓸 때의 95백분위입니다.",
         ),
-        "cost": Target(
-            value=cost["a"],
-            op="<=",
-            unit="ratio",
-            n=own["rounds"],
-            baseline="a",
-            value_b=cost["b"],
-            note="같은 장치에서 한 사람이 쓸 때 답변 하나에 드는 시간의 비율입니다. 여럿이 함께 쓸 때의 비용은 아직 재지 않았습니다.",
-        ),
+        "cost": _cost(best, a=a, b=b),
     }
+
+
+def _cost(best: Row, *, a: Row, b: Row) -> Target:
+    """Cost of an answer at equal p95, from the throughput of several users; of one user where the model was not put under load."""
+    own = best.metrics
+    ratio, b_ratio = own.get("cost_ratio_to_a"), b.metrics.get("cost_ratio_to_a")
+    if ratio is not None:
+        budget = f"{own['answer_budget_ms']:.0f} ms"
+        note = f"답변의 p95가 {budget}를 넘지 않는 가장 큰 처리량으로 셈한, 같은 회차의 비율입니다. 기계 값과는 무관합니다."
+        interval = (own["cost_ratio_to_a_low"], own["cost_ratio_to_a_high"])
+        value_b = ratio / b_ratio if b_ratio else None
+        return Target(value=ratio, op="<=", unit="ratio", n=own["load_rounds"], interval=interval, baseline="a", value_b=value_b, note=note)
+    value, value_b = (own["answer_ms_p50"] / other.metrics["answer_ms_p50"] for other in (a, b))
+    note = "이 모델은 여럿이 쓰는 부하를 재지 않아, 한 사람이 쓸 때 답변 하나에 드는 시간의 비율로 대신합니다."
+    return Target(value=value, op="<=", unit="ratio", n=own["rounds"], baseline="a", value_b=value_b, note=note)
 
 
 def _accuracy_targets(best: Row, *, a: Row, b: Row, num_resamples: int, seed: int) -> dict[str, Target]:
     """Sample accuracy on sample data, medical accuracy on any other; the one that was not measured says so."""
-    scores = best.scores.score.values()
+    scores, _ = best.scores(GATE_TASK)
     right, n = sum(scores), len(scores)
     accuracy = Target(
         value=right / n,
@@ -177,8 +211,8 @@ def _accuracy_targets(best: Row, *, a: Row, b: Row, num_resamples: int, seed: in
         interval=wilson_interval(right, n),
         note="생성한 답변 기준이며, 구간은 Wilson 95 %입니다.",
     )
-    to_a = compare_answers(best, a, num_resamples=num_resamples, seed=seed)
-    to_b = compare_answers(best, b, num_resamples=num_resamples, seed=seed)
+    to_a = compare_answers(best, a, GATE_TASK, num_resamples=num_resamples, seed=seed)
+    to_b = compare_answers(best, b, GATE_TASK, num_resamples=num_resamples, seed=seed)
     against = Target(
         value=to_a.estimate,
         op=">=",
