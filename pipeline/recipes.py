@@ -10,14 +10,12 @@ a failed one too unless --retry-failed.
 
 import argparse
 import signal
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -25,6 +23,7 @@ from medllm.benchmark.device import device_name
 from medllm.compare.recipe_rows import Record
 from medllm.compare.recipes import add_differences, summarise
 from medllm.errors import UserError
+from pipeline.clone_run import Clones, as_they_end, output_of
 from pipeline.compose import PARAMS
 from pipeline.layout import RESULTS
 from pipeline.messages import one_line_errors
@@ -33,16 +32,6 @@ from pipeline.record import read_json, write_json
 
 TEACHER = "teacher"
 FINALS = ("student_gguf_q8_0", "student_gguf_q4_0")
-
-_Result = TypeVar("_Result")
-
-
-def _output(*command: str) -> str:
-    """What a command prints; UserError with its last line when it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"{' '.join(command[:3])}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}; run from the repository root")
-    return done.stdout.strip()
 
 
 def _positive(word: str) -> int:
@@ -129,17 +118,18 @@ def start(path: Path, reference: str, threads: int) -> Record:
 def run(arguments: argparse.Namespace) -> Path:
     """Run what is missing, write after every job; returns the results file."""
     reference = arguments.reference or arguments.recipes[0]
-    commit, cache = _output("git", "rev-parse", "HEAD"), Path(_output(sys.executable, "-m", "dvc", "cache", "dir"))
+    commit, cache = output_of("git", "rev-parse", "HEAD"), Path(output_of(sys.executable, "-m", "dvc", "cache", "dir"))
     path = arguments.results or results_file(RESULTS, reference=reference, commit=commit, today=date.today().isoformat())
     content = start(path, reference, arguments.threads or OmegaConf.select(OmegaConf.load(PARAMS), "threads"))
     jobs = [Job(recipe=recipe, seed=seed) for recipe in dict.fromkeys(arguments.recipes) for seed in dict.fromkeys(arguments.seeds)]
-    runner = Runner(
+    clones = Clones(
         root=Path.cwd(), commit=commit, work=arguments.work or Path(tempfile.gettempdir()) / f"medllm-recipes-{commit[:12]}",
-        cache=cache.resolve(), threads=arguments.threads, models=arguments.models, finals=FINALS, teacher=TEACHER,
+        cache=cache.resolve(), threads=arguments.threads,
     )  # fmt: skip
+    runner = Runner(clones=clones, models=arguments.models, finals=FINALS, teacher=TEACHER)
     waiting = todo(content, jobs, commit=commit, retry_failed=arguments.retry_failed)
-    print(f"{len(jobs) - len(waiting)} of {len(jobs)} are done; logs in {runner.work}", flush=True)  # noqa: T201
-    for job, (rows, items) in as_they_end(runner.run, waiting, at_once=arguments.jobs, stop=runner.stop):
+    print(f"{len(jobs) - len(waiting)} of {len(jobs)} are done; logs in {clones.work}", flush=True)  # noqa: T201
+    for job, (rows, items) in as_they_end(runner.run, waiting, alike=lambda job: job.seed, at_once=arguments.jobs, stop=clones.stop):
         put(content, rows, items, order=jobs)
         write_json(path, content)
         failed = [row for row in rows if row["error"]]
@@ -147,28 +137,6 @@ def run(arguments: argparse.Namespace) -> Path:
     finish(content)
     write_json(path, content)
     return path
-
-
-def as_they_end(
-    run_one: Callable[[Job], _Result], jobs: Iterable[Job], *, at_once: int, stop: Callable[[], None]
-) -> Iterator[tuple[Job, _Result]]:
-    """Results as they come. The first job of a seed trains what the others of that seed find in the cache, so they wait for it, and
-    for no other seed. An interruption ends the jobs that run."""  # fmt: skip
-    waiting: dict[int, list[Job]] = {}
-    for job in jobs:
-        waiting.setdefault(job.seed, []).append(job)
-    with ThreadPoolExecutor(max_workers=at_once) as pool:
-        try:
-            running = {pool.submit(run_one, of_seed[0]): of_seed[0] for of_seed in waiting.values()}
-            while running:
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    job, result = running.pop(future), future.result()
-                    running |= {pool.submit(run_one, other): other for other in waiting.pop(job.seed, [])[1:]}
-                    yield job, result
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            stop()
-            raise
 
 
 def main() -> None:

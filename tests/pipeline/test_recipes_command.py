@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from medllm.errors import UserError
-from pipeline.recipe_run import Job, error_line, on_chain
-from pipeline.recipes import as_they_end, put, results_file, start, todo
+from pipeline.clone_run import as_they_end, error_line
+from pipeline.recipe_run import Job, on_chain
+from pipeline.recipes import put, results_file, start, todo
 
 ALL = ["default-13", "default-14", "prune_random-13", "prune_random-14"]
 JOBS = [Job(recipe=recipe, seed=seed) for recipe in ("default", "prune_random") for seed in (13, 14)]
@@ -102,7 +103,7 @@ def test_a_seed_goes_on_when_its_first_job_has_ended() -> None:
         ended.add(job.name)
         return in_order
 
-    results = {job.name: in_order for job, in_order in as_they_end(run_one, JOBS, at_once=4, stop=ended.clear)}
+    results = {job.name: in_order for job, in_order in as_they_end(run_one, JOBS, alike=lambda job: job.seed, at_once=4, stop=ended.clear)}
     assert results == dict.fromkeys(ALL, True)
 
 
@@ -114,7 +115,7 @@ def test_a_slow_first_job_holds_no_other_seed_back() -> None:
             other_seed_began.set()
         return job.name != "default-14" or other_seed_began.wait(5)
 
-    assert all(in_time for _, in_time in as_they_end(run_one, JOBS, at_once=2, stop=other_seed_began.set))
+    assert all(in_time for _, in_time in as_they_end(run_one, JOBS, alike=lambda job: job.seed, at_once=2, stop=other_seed_began.set))
 
 
 def test_an_interrupted_job_stops_the_others() -> None:
@@ -128,7 +129,7 @@ def test_an_interrupted_job_stops_the_others() -> None:
         assert stopped.wait(5)
 
     with pytest.raises(KeyboardInterrupt):
-        list(as_they_end(run_one, JOBS, at_once=2, stop=stopped.set))
+        list(as_they_end(run_one, JOBS, alike=lambda job: job.seed, at_once=2, stop=stopped.set))
     assert stopped.is_set()
     assert not {"prune_random-13", "prune_random-14"} & set(ran)
 
