@@ -3,8 +3,9 @@
 from hydra.utils import call
 from omegaconf import DictConfig
 
+from medllm.evaluate.first_messages import FIRST_MESSAGES
 from pipeline.entry import entrypoint
-from pipeline.layout import ARTIFACTS, KNOWLEDGE, METRICS, PREDICTIONS, SCREENS
+from pipeline.layout import ARTIFACTS, EVALUATION, KNOWLEDGE, METRICS, PREDICTIONS, SCREENS
 from pipeline.record import recorded
 
 
@@ -14,7 +15,7 @@ def main(cfg: DictConfig) -> None:
     with recorded("compare") as metrics:
         metrics |= call(
             cfg.compare, list(cfg.models), metrics=METRICS, predictions=PREDICTIONS, screens=SCREENS, models_folder=ARTIFACTS / "models",
-            rules=KNOWLEDGE / "redflags.csv", seed=cfg.seed, _convert_="all",
+            rules=KNOWLEDGE / "redflags.csv", messages=EVALUATION / FIRST_MESSAGES, seed=cfg.seed, _convert_="all",
         )  # fmt: skip
 
 

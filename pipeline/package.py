@@ -12,12 +12,13 @@ from pipeline.record import read_json, recorded
 @entrypoint
 def main(cfg: DictConfig) -> None:
     """champion + graph + rules -> artifacts/package."""
-    champion = read_json(METRICS / "compare.json")["champion"]
+    compared = read_json(METRICS / "compare.json")
+    champion = compared["champion"]
     with recorded("package"), replaced_folder(output_root() / "package") as folder:
         call(
             cfg.package, model_dir(champion), folder, models_folder=ARTIFACTS / "models", training_folder=model_dir("teacher"),
             graph=ARTIFACTS / "graph", knowledge=KNOWLEDGE, prepared=PREPARED,
-            metrics=read_json(METRICS / "evaluate" / f"{champion}.json"), threads=cfg.threads, seed=cfg.seed,
+            metrics=read_json(METRICS / "evaluate" / f"{champion}.json"), gates=compared["gates"], threads=cfg.threads, seed=cfg.seed,
         )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from omegaconf import MISSING, OmegaConf
 from pydantic.dataclasses import dataclass
 
 from pipeline.conf_sha import conf_sha
-from pipeline.options import data, distill, finetune, judge, model, prune, quantize
+from pipeline.options import ab, data, distill, finetune, judge, model, prune, quantize
 from pipeline.options.knobs import Count, Natural, Text
 
 
@@ -21,6 +21,7 @@ class Chain:
     student: Text = MISSING
     rescue: dict[str, Text] = MISSING
     quantize: Text = MISSING
+    peers: dict[str, Text] = MISSING
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Config:
     evaluate: Any = MISSING
     benchmark: Any = MISSING
     compare: Any = MISSING
+    ab: Any = MISSING
     report: Any = MISSING
     package: Any = MISSING
 
@@ -57,6 +59,8 @@ class Stage(Config):
     target: str = ""
     teacher: str = ""
     node: str = ""
+    a: str = ""
+    b: str = ""
 
 
 # (config group, schema name, class): conf/<group>/<option>.yaml starts its defaults list with <schema name>.
@@ -76,9 +80,11 @@ OPTIONS: tuple[tuple[str, str, type], ...] = (
     ("quantize", "gguf_gptq_schema", quantize.QuantizeGgufGptq),
     ("quantize", "optimum_gptq_schema", quantize.QuantizeOptimumGptq),
     ("quantize", "bnb_schema", quantize.QuantizeBnb),
+    ("quantize", "openvino_schema", quantize.QuantizeOpenvino),
     ("evaluate", "protocol_schema", judge.EvaluateProtocol),
     ("benchmark", "decode_schema", judge.BenchmarkDecode),
     ("compare", "paired_schema", judge.ComparePaired),
+    ("ab", "paired_ab_schema", ab.AbPaired),
     ("report", "page_schema", judge.ReportPage),
     ("package", "folder_schema", judge.PackageFolder),
 )

@@ -59,6 +59,8 @@ def emergency_entry(best: Row, teacher: Row, emergencies: Emergencies) -> dict[s
                 "n": len(names), "got": len(names & got), "by_rules": len(names & by_rules), "interval": [low, high],
                 "missed": sorted(names - got),
             }  # fmt: skip
-    alarms, safe = emergencies.false_alarms
     lost, won = emergencies.changed(best, teacher)
-    return {"n": emergencies.n, "levels": levels, "false_alarms": alarms, "safe": safe, "lost_to_teacher": lost, "won_to_teacher": won}
+    return {
+        "n": emergencies.n, "levels": levels, "false_alarms": emergencies.false_alarms, "safe": emergencies.safe,
+        "lost_to_teacher": lost, "won_to_teacher": won,
+    }  # fmt: skip

@@ -45,6 +45,7 @@ METRICS: dict[str, Metric] = {
     "accuracy_term": _up("share", "terminology questions by entity: any name of the right thing, none of a wrong one"),
     "accuracy_department": _up("share", "short answers that name a department"),
     "accuracy_red_flag": _up("share", "emergencies to which the model alone names the right number"),
+    "overtriage_rate": _down("share", "harmless first messages that the model alone sends to 119"),
     "accuracy_patient": _up("share", "interviews of simulated patients that end in right and safe advice"),
     "key_facts_elicited": _up("share", "decisive facts that the simulated patient was asked for"),
     "repeated_question_rate": _down("share", "questions asked a second time"),

@@ -26,6 +26,7 @@ def compare(
     screens: Path,
     models_folder: Path,
     rules: Path,
+    messages: Path,
     margins: Mapping[str, float],
     max_kl_nats: float,
     max_flip_rate: float,
@@ -37,8 +38,9 @@ def compare(
 ) -> dict[str, Any]:
     """Compare `models` by `metrics`/{evaluate,benchmark}/<m>.json, `predictions`/<m>.jsonl, `screens`/<m>.npy and their lineages.
 
-    `margins` are the losses of accuracy (shares) that gates accept, `goals` one number per target, `rules` the red flags of the package;
-    `max_kl_nats` and `max_flip_rate` are the limits of the screens. Returns the content of compare.json.
+    `margins` are the losses of accuracy (shares) that gates accept, `goals` one number per target, `rules` the red flags of the package,
+    `messages` the first messages that they are held against; `max_kl_nats` and `max_flip_rate` are the limits of the screens.
+    Returns the content of compare.json.
     Raises UserError on a missing row, rows from different devices, unpaired items, an empty test set or an unknown metric.
     """
     for name in (baseline_a, baseline_b):
@@ -48,7 +50,7 @@ def compare(
     a, b = rows[baseline_a], rows[baseline_b]
     if not b.deployable:
         raise UserError(f"compare.baseline_b: {baseline_b!r} is not a GGUF model; name the unquantised GGUF of {baseline_a!r}")
-    emergencies = Emergencies.of(a, rules)
+    emergencies = Emergencies.of(a, rules=rules, messages=messages)
     gates = run_gates(rows, teacher=baseline_a, emergencies=emergencies, margins=margins, num_resamples=num_resamples, seed=seed)
     out = disqualified(gates, rows)
     champion = choose_champion(rows, gates, out, answer_ms=goal_of("answer_time", goals), last_resort=baseline_b)
@@ -59,7 +61,13 @@ def compare(
         "baselines": {"a": baseline_a, "b": baseline_b},
         "champion": champion.name,
         "champion_rule": champion.rule,
-        "conditions": {**_conditions(a), "margins": dict(margins), "num_resamples": num_resamples, "seed": seed},
+        "conditions": {
+            **_conditions(a),
+            "margins": dict(margins),
+            "screens": {"max_kl_nats": max_kl_nats, "max_flip_rate": max_flip_rate},
+            "num_resamples": num_resamples,
+            "seed": seed,
+        },
         "targets": judge_targets(
             rows, best=best, a=a, b=b, disqualified=out, emergencies=emergencies, goals=goals, num_resamples=num_resamples, seed=seed
         ),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from medllm.compare.lineage import descendants
 from medllm.compare.rows import GATE_TASK, Row
 from medllm.errors import UserError
 from medllm.statistics.divergence import kl_divergence, top1_agreement
@@ -15,14 +16,15 @@ from medllm.statistics.paired import flips
 def screen_models(
     rows: Mapping[str, Row], *, teacher: str, screens: Path, max_kl_nats: float, max_flip_rate: float
 ) -> dict[str, dict[str, Any]]:
-    """{model: kl_to_teacher_nats, top1_agreement, flip_rate, positions, suspicious} for every model.
+    """{model: kl_to_teacher_nats, top1_agreement, flip_rate, positions, suspicious} for the teacher and everything made from it.
 
     `screens` holds <model>.npy as medllm.evaluate.screen writes them. Models with another tokenizer have no common vocabulary: their
     distributions are None. A suspicious model is named in the report, never disqualified: its gates decide. UserError: a file is missing.
     """
     reference = _read(screens, teacher)
     found: dict[str, dict[str, Any]] = {}
-    for name, row in rows.items():
+    for name in [teacher, *descendants(teacher, rows)]:
+        row = rows[name]
         ours = _read(screens, name)
         changed = flips(row.scores(GATE_TASK)[0], rows[teacher].scores(GATE_TASK)[0])
         same = row.metrics.get("tokenizer_sha256") == rows[teacher].metrics.get("tokenizer_sha256") and len(ours) == len(reference)

@@ -113,10 +113,10 @@ def _emergencies(best: Row, emergencies: Emergencies) -> Target:
     if not emergencies.n:
         return Target(value=None, op=">=", unit="share", note="응급 시험 문항이 없어 재지 않았습니다.")
     got, missed = len(emergencies.got(best)), len(emergencies.missed(best, "119"))
-    alarms, safe = emergencies.false_alarms
     note = (
         f"규칙과 모델을 함께 본 값입니다. 규칙만으로는 {len(emergencies.by_rules())}개를 찾았습니다. 119 단계에서 놓친 것은 {missed}개이며"
-        f"(하나라도 있으면 미달), 응급이 아닌 {safe}개 가운데 {alarms}개에서 잘못 울렸습니다. 임상의가 확인하지 않은 문장입니다."
+        f"(하나라도 있으면 미달), 응급이 아닌 {emergencies.safe}개 가운데 {emergencies.false_alarms}개에서 잘못 울렸습니다. "
+        "임상의가 확인하지 않은 문장입니다."
     )
     interval = wilson_interval(got, emergencies.n)
     return Target(value=got / emergencies.n, op=">=", unit="share", n=emergencies.n, interval=interval, note=note, barred=bool(missed))

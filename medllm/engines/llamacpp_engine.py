@@ -72,14 +72,17 @@ class LlamaServer:
 
     def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """Answer of an HTTP endpoint that has no in-process call. Raises UserError with llama.cpp's message."""
+        return checked(json.loads(self.request_bytes(method, path, body)))
+
+    def request_bytes(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
+        """The same as it comes, for who reads much: `checked` says whether it is an error."""
         connection = _SocketConnection(self._socket)
         try:
             payload = None if body is None else json.dumps(body).encode()
             connection.request(method, path, payload, {"Content-Type": "application/json"})
-            answer = json.loads(connection.getresponse().read())
+            return connection.getresponse().read()
         finally:
             connection.close()
-        return _checked(answer)
 
 
 class LlamaCppEngine:
@@ -169,7 +172,7 @@ class LlamaCppEngine:
     def _complete(self, prompt: Sequence[int], count: int, *, cache: bool, ignore_eos: bool = False) -> tuple[list[int], bool]:
         """New ids without the end token, and whether the end token came; with `ignore_eos` llama.cpp forbids every end token."""
         body = {**_GREEDY, "prompt": list(prompt), "n_predict": count, "cache_prompt": cache, "ignore_eos": ignore_eos}
-        result = _checked(self._open().native.handle_completions(body))["__verbose"]
+        result = checked(self._open().native.handle_completions(body))["__verbose"]
         tokens = list(result["tokens"])
         ended = result["stop_type"] == "eos"
         if not ended and len(tokens) < count:
@@ -186,7 +189,7 @@ def _arrivals(server: LlamaServer, prompt: Sequence[int], count: int) -> list[fl
     server.native.handle_completions(body, lambda chunk: chunks.append((time.perf_counter() - start, chunk)))
     arrivals: list[float] = []
     for seconds, chunk in chunks:
-        timings = _checked(chunk)["timings"]
+        timings = checked(chunk)["timings"]
         if not arrivals:  # llama.cpp's own clock says how long before the first chunk the first token was
             arrivals.append(seconds - timings["predicted_ms"] / 1000)
         since, new = arrivals[-1], timings["predicted_n"] - len(arrivals)
@@ -196,7 +199,8 @@ def _arrivals(server: LlamaServer, prompt: Sequence[int], count: int) -> list[fl
     return arrivals
 
 
-def _checked(answer: Any) -> Any:
+def checked(answer: Any) -> Any:
+    """The answer itself; UserError with llama.cpp's message when it is one."""
     if isinstance(answer, dict) and "error" in answer:
         raise UserError(f"llama.cpp: {answer['error']['message']}; shorten the prompt or check its token ids")
     return answer

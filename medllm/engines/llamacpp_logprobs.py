@@ -5,18 +5,23 @@ states after the last norm; times the (dequantised) output matrix they are the l
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 from gguf import GGUFReader
 from gguf.quants import dequantize
 from numpy.typing import NDArray
 
-from medllm.engines.llamacpp_engine import LlamaServer
+from medllm.engines.llamacpp_engine import LlamaServer, checked
 
 _STEP = 256  # the context grows in these steps, so that few lengths mean few reloads
 _ROWS = 128  # positions times vocabulary held at once
+_AHEAD = 2  # requests under way
+
+_Block = tuple[int, NDArray[np.float32]]  # (i, log-probabilities (rows, vocabulary) of the tokens from i on)
 
 
 class LogprobReader:
@@ -35,28 +40,29 @@ class LogprobReader:
 
     def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
         """See Engine.token_logprobs."""
-        longest = max((len(ids) for ids in sequences), default=0)
         values: list[list[float]] = []
-        for ids in sequences:
+        for ids, blocks in self._scored(sequences, [1] * len(sequences)):
             values.append([])
-            for start, scores in self._blocks(ids, first=1, longest=longest):
+            for start, scores in blocks:
                 values[-1] += scores[np.arange(len(scores)), ids[start : start + len(scores)]].tolist()
         return values
 
     def distributions(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> list[NDArray[np.float32]]:
         """See Engine.distributions."""
-        longest = max((len(ids) for ids in sequences), default=0)
-        return [
-            np.concatenate([scores for _, scores in self._blocks(ids, first=start, longest=longest)])
-            for ids, start in zip(sequences, starts, strict=True)
-        ]
+        return [np.concatenate([scores for _, scores in blocks]) for _, blocks in self._scored(sequences, starts)]
 
-    def _blocks(self, ids: Sequence[int], *, first: int, longest: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """(i, log-probabilities of the tokens from i on, some rows at a time) from token `first` to the last."""
-        if len(ids) <= first:
-            return
-        answer: Any = self._fitting(longest).request("POST", "/embedding", {"content": list(ids)})
-        states = np.asarray(answer[0]["embedding"], dtype=np.float32)[first - 1 : -1]
+    def _scored(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> Iterator[tuple[Sequence[int], Iterator[_Block]]]:
+        """Each sequence with its blocks of log-probabilities.
+
+        While one answer is written out and read, the context computes the next: one slot, so always one sequence at a time.
+        """
+        server = self._fitting(max((len(ids) for ids in sequences), default=0))
+        with ThreadPoolExecutor(_AHEAD) as pool:
+            found = pool.map(lambda ids, start: _states(server, ids, start), sequences, starts)
+            for ids, start, states in zip(sequences, starts, found, strict=True):
+                yield ids, self._blocks(states, start)
+
+    def _blocks(self, states: NDArray[np.float32], first: int) -> Iterator[_Block]:
         for start in range(0, len(states), _ROWS):
             logits = states[start : start + _ROWS] @ self._matrix.T
             logits -= logits.max(axis=1, keepdims=True)
@@ -68,3 +74,12 @@ class LogprobReader:
             self._context = -(-longest // _STEP) * _STEP
             self._server = LlamaServer(self._path, threads=self._threads, context=self._context, hidden_states=True)
         return self._server
+
+
+def _states(server: LlamaServer, ids: Sequence[int], first: int) -> NDArray[np.float32]:
+    """Hidden states that predict the tokens from `first` to the last, (len(ids) - first, hidden)."""
+    if len(ids) <= first:
+        return np.empty((0, 0), dtype=np.float32)
+    # half a megabyte of digits for ninety tokens: the standard reader takes longer over it than the model
+    answer: Any = checked(orjson.loads(server.request_bytes("POST", "/embedding", {"content": list(ids)})))
+    return np.asarray(answer[0]["embedding"], dtype=np.float32)[first - 1 : -1]

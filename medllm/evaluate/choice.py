@@ -33,7 +33,10 @@ def choose(
     prompts = [prompt[-(context - max(map(len, group))) :] for prompt, group in zip(prompts, options, strict=True)]
     sequences = [[*prompt, *option] for prompt, group in zip(prompts, options, strict=True) for option in group]
     starts = [len(prompt) for prompt, group in zip(prompts, options, strict=True) for _ in group]
-    scores = [sum(values[start - 1 :]) for values, start in zip(engine.token_logprobs(sequences), starts, strict=True)]
+    scores = [
+        sum(float(row[token]) for row, token in zip(values, ids[start:], strict=True))
+        for values, ids, start in zip(engine.distributions(sequences, starts), sequences, starts, strict=True)
+    ]
     picks: list[int] = []
     for group in options:
         mine, scores = scores[: len(group)], scores[len(group) :]

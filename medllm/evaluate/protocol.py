@@ -13,10 +13,11 @@ from medllm.engines import Engine, open_engine
 from medllm.engines.context import context_length
 from medllm.errors import UserError
 from medllm.evaluate.choice import chance, choose, majority
+from medllm.evaluate.first_messages import FIRST_MESSAGES, SAFE, load_sentences
 from medllm.evaluate.generated import Writer
 from medllm.evaluate.items import choose_items
 from medllm.evaluate.patients import load_patients, patient_metrics, patient_rows, simulate
-from medllm.evaluate.red_flags import RED_FLAG_FILE, SAFE, load_sentences, red_flag_rows
+from medllm.evaluate.red_flags import asked_of_models, red_flag_rows
 from medllm.evaluate.rows import Row, prediction, share, task_rows, write_rows
 from medllm.evaluate.screen import end_tokens, tokenizer_sha256, write_distributions
 from medllm.evaluate.terms import EntityScorer
@@ -28,7 +29,7 @@ PATIENT_FILE = "patients.jsonl"
 _TEXT_TOKENS = 256
 _TALK_TOKENS = 400  # prompt of an interview
 CONTEXT = 1024  # tokens of prompt and answer, or the model's own length if that is shorter: what the llama.cpp engine reserves
-_TOKENS = ("answer", "advice", "solution", "patient", "red_flag")
+TOKENS = ("answer", "advice", "solution", "patient", "red_flag")
 _SCORED = ("answer", "paraphrase", "grounded", "scenario", "choice", "choice_written", "passage", "interview", "solution", "patient")
 _GENERAL = ("passage", "interview")
 _DEPARTMENT = ("department", "symptom_department")
@@ -44,10 +45,10 @@ def evaluate_model(
     `max_items` has a limit for every task of medllm.evaluate.items, `max_new_tokens` one for answer, advice, solution, patient, red_flag.
     Raises UserError when a set is missing or broken, RuntimeError when more than `max_unanswered_share` of the answers are empty.
     """
-    if wrong := sorted(set(max_new_tokens) ^ set(_TOKENS)):
-        raise UserError(f"evaluate.max_new_tokens: {wrong[0]!r} is unknown or missing; the keys are {', '.join(_TOKENS)}")
+    if wrong := sorted(set(max_new_tokens) ^ set(TOKENS)):
+        raise UserError(f"evaluate.max_new_tokens: {wrong[0]!r} is unknown or missing; the keys are {', '.join(TOKENS)}")
     items = choose_items(prepared / "test.jsonl", max_items=max_items)
-    sentences = load_sentences(sets / RED_FLAG_FILE)[: max_items["red_flag"]]
+    sentences = asked_of_models(load_sentences(sets / FIRST_MESSAGES), max_items["red_flag"])
     patients = load_patients(sets / PATIENT_FILE)[: max_items["patient"]]
     scorer = TermScorer.of([*read_records(prepared / "test.jsonl"), *read_records(prepared / "train.jsonl")])
     prompts, engine = Prompts.load(folder), open_engine(folder, threads=threads)
@@ -134,5 +135,7 @@ def _accuracies(rows: Sequence[Row], *, prefix: str) -> dict[str, float]:
     found |= share([row for row in closed if row["relation"] in _DEPARTMENT], f"{prefix}accuracy_department")
     found |= share([row for row in rows if "entity" in row], f"{prefix}accuracy_term", key="entity")
     found |= share(task_rows(rows, "red_flag", where=lambda row: row["level"] != SAFE), f"{prefix}accuracy_red_flag")
+    if safe := task_rows(rows, "red_flag", where=lambda row: row["level"] == SAFE):
+        found["overtriage_rate"] = 1 - sum(row["score"] for row in safe) / len(safe)
     found |= share(task_rows(rows, *_GENERAL), f"{prefix}accuracy_general")
     return found

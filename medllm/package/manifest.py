@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from medllm.engines import open_engine
 from medllm.engines.llamacpp_engine import LlamaCppEngine
 from medllm.errors import UserError
 from medllm.model.folder import GGUF_FILE, Lineage, read_lineage, sha256_of
-from medllm.package.review_gate import DEMO_BANNER, Mode, check_review
+from medllm.package.review_gate import DEMO_BANNER, Mode, check_gates, check_review
 from medllm.package.tokenizer_check import check_tokenizers
 
 TOKENIZER_LINES = 10_000
@@ -56,18 +56,20 @@ def _grounded(metrics: Mapping[str, Any], minimum: float) -> bool:
 
 def build_package(
     champion: Path, out: Path, *, models_folder: Path, training_folder: Path, graph: Path, knowledge: Path, prepared: Path,
-    metrics: Mapping[str, Any], threads: int, seed: int, mode: Mode, min_grounded_accuracy: float,
+    metrics: Mapping[str, Any], gates: Sequence[Mapping[str, Any]], threads: int, seed: int, mode: Mode, min_grounded_accuracy: float,
 ) -> dict[str, Any]:  # fmt: skip
     """Copy the champion, graph and rules into `out` (an empty folder) and write manifest.json; returns it.
 
     `models_folder` holds the champion's ancestors: their lineages and the licence of the base go into the manifest.
-    mode="production" is a UserError while rows that can do harm are unreviewed (medllm.package.review_gate); "demo" carries a banner.
+    mode="production" is a UserError while rows that can do harm are unreviewed (medllm.package.review_gate), or a gate of compare.json
+    that this model has is not passed; "demo" carries a banner and the verdicts.
     The service puts retrieved facts before a question when the champion has shown, on at least `min_grounded_accuracy` of the questions
     about facts that it never saw, that it answers from them. RuntimeError when llama.cpp tokenizes any of 10,000
     lines differently from the tokenizer the model was trained with (`training_folder`).
     """
     chain = read_chain(champion, models_folder=models_folder)
     licence = base_licence(chain[-1])  # before anything is copied: a model without a licence is not packaged
+    verdicts = check_gates(gates, champion.name, mode=mode)
     review = check_review(knowledge, graph, mode=mode)  # nor one that nobody reviewed
     model = out / "model"
     model.mkdir()
@@ -84,7 +86,7 @@ def build_package(
     prompts = Prompts.load(model)
     manifest = {
         "name": champion.name, "mode": mode, "grounded": _grounded(metrics, min_grounded_accuracy), "intended_use": INTENDED_USE,
-        "reviewed_by_clinician": mode == "production", "review": review, "banner": DEMO_BANNER if mode == "demo" else "",
+        "reviewed_by_clinician": mode == "production", "review": review, "gates": verdicts, "banner": DEMO_BANNER if mode == "demo" else "",
         "chain": [_entry(lineage) for lineage in chain], "base": chain[-1].name, "base_licence": licence,
         "template_sha256": prompts.template.sha256, "tokenizer_lines_compared": compared, "metrics": dict(metrics),
         "training_sets": sorted({record.dataset for record in records}),

@@ -18,6 +18,16 @@ _EMERGENCY_DEPARTMENT: Final = "응급의학과"
 _NAMED = 3  # ids named in the message
 
 
+def check_gates(gates: Sequence[Mapping[str, Any]], model: str, *, mode: Mode) -> dict[str, str]:
+    """{metric: verdict} of the model's gates in compare.json. UserError in production: one of them is not passed, or there are none."""
+    verdicts = {str(gate["metric"]): str(gate["verdict"]) for gate in gates if gate["model"] == model}
+    open_gates = [f"{metric} ({verdict})" for metric, verdict in sorted(verdicts.items()) if verdict != "pass"]
+    if mode == "production" and (open_gates or not verdicts):
+        told = ", ".join(open_gates) or "it has none"
+        raise UserError(f"package.mode=production: gates of {model} that are not passed: {told}; see the report, or package with mode=demo")
+    return dict(sorted(verdicts.items()))
+
+
 def check_review(knowledge_folder: Path, graph_folder: Path, *, mode: Mode) -> dict[str, dict[str, int]]:
     """{"drugs": {"rows": .., "reviewed": ..}, ..} for all red flags, the drugs and the emergency rows that the graph carries.
 

@@ -16,7 +16,10 @@ OUTCOMES = {
     (0, 1): "teacher만 틀림",
     (1, 1): "둘 다 맞음",
 }
-_TASK_ORDER = ("answer", "paraphrase", "grounded", "scenario", "choice")
+_TASK_ORDER = (
+    "answer", "paraphrase", "grounded", "scenario", "patient", "solution", "choice_written", "choice", "passage", "interview", "red_flag",
+)  # fmt: skip
+Predictions = Mapping[tuple[str, str], "Prediction"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +84,16 @@ def _rank(example: Example) -> tuple[int, int, str]:
     return list(OUTCOMES.values()).index(example.outcome), order, example.champion.item_id
 
 
-def pair_examples(teacher: Path, champion: Path, *, examples: int) -> Examples:
-    """Pair two prediction files; failures of the champion first, at most `examples` shown."""
-    left, right = read_predictions(teacher), read_predictions(champion)
+def red_flag_sentences(predictions: Predictions) -> dict[str, str]:
+    """Texts of the red-flag sentences by id, of those that may be shown."""
+    return {name: one.question for (task, name), one in predictions.items() if task == "red_flag" and one.redistributable}
+
+
+def pair_examples(left: Predictions, right: Predictions, *, examples: int) -> Examples:
+    """Pair the items of teacher and champion; failures of the champion first, at most `examples` shown."""
     if left.keys() != right.keys():
-        raise UserError(f"{champion}: other items than {teacher.name} ({len(left.keys() ^ right.keys())} differ); evaluate both again")
+        odd = len(left.keys() ^ right.keys())
+        raise UserError(f"predictions of teacher and champion are over different items ({odd} differ); evaluate both again (dvc repro)")
     counts: Counter[tuple[str, str]] = Counter()
     shown: list[Example] = []
     hidden: list[Prediction] = []

@@ -37,6 +37,11 @@ def percent(value: float | None, digits: int = 1) -> str:
     return MISSING if value is None else f"{100 * value:.{digits}f} %"
 
 
+def share_of(right: int, n: int, bounds: Sequence[float]) -> str:
+    """A share with its interval in per cent: "95.2 % [93.0–96.9]"."""
+    return f"{percent(right / n)} [{interval(bounds, scale=100)}]"
+
+
 def times(value: float | None) -> str:
     """A factor: "11.0x"."""
     return MISSING if value is None else f"{value:,.{1 if abs(value) >= 10 else 2}f}x"
@@ -80,6 +85,12 @@ def target_value(value: float | None, unit: str, goal: float | None) -> str:
     return f"{plain(value)} {unit}".strip()
 
 
+def target_gap(value: float, unit: str, goal: float) -> str:
+    """How far a value is from its goal, without a sign."""
+    gap = abs(value - goal)
+    return f"{100 * gap:.2g} %p" if unit == "points" or (unit in _SHARE_UNITS and goal <= 1) else target_value(gap, unit, 2.0)
+
+
 def target_interval(bounds: Sequence[float] | None, unit: str, goal: float | None) -> str:
     """The interval of a target in the same unit as its value."""
     return MISSING if bounds is None else span([target_value(bound, unit, goal) for bound in bounds])
@@ -97,6 +108,11 @@ def metric_delta(value: float | None, metric: str) -> str:
     if value is None:
         return MISSING
     return f"{100 * value:+.1f} %p" if "accuracy" in metric or metric.endswith("_rate") else f"{value:+.4g}"
+
+
+def p_value(value: float | None) -> str:
+    """A probability; never "0"."""
+    return MISSING if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -79,11 +79,13 @@ def _draw_hubs(axes: "Axes", members: Sequence[tuple[Node, Counter[str]]]) -> No
     for at, (department, count) in enumerate(members):
         y, x = divmod(at, _COLUMNS)
         kinds = [kind for kind in ("disease", "symptom") for _ in range(count[kind])]
-        for number, kind in enumerate(kinds, 1):
-            radius, angle = spread * math.sqrt(number), _GOLDEN * number
-            place = (x + radius * math.cos(angle), y - 0.12 + radius * math.sin(angle))
-            axes.plot(*zip((x, y - 0.12), place, strict=True), color=_COLOURS["department"], linewidth=0.3, zorder=1)
-            axes.plot(*place, "o", color=_COLOURS[kind], markersize=size, zorder=2)
+        polar = [(spread * math.sqrt(number), _GOLDEN * number) for number in range(1, len(kinds) + 1)]
+        places = [(x + radius * math.cos(angle), y - 0.12 + radius * math.sin(angle)) for radius, angle in polar]
+        spokes = [point for place in places for point in ((x, y - 0.12), place, (math.nan, math.nan))]  # one line with gaps: fast
+        axes.plot([a for a, _ in spokes], [b for _, b in spokes], color=_COLOURS["department"], linewidth=0.3, zorder=1)
+        for kind in dict.fromkeys(kinds):
+            dots = [place for place, own in zip(places, kinds, strict=True) if own == kind]
+            axes.plot([a for a, _ in dots], [b for _, b in dots], "o", color=_COLOURS[kind], markersize=size, zorder=2)
         axes.plot(x, y - 0.12, "o", color=_COLOURS["department"], markersize=6, zorder=3)
         axes.text(x, y + 0.36, department.name, ha="center", fontsize=8.5)
         numbers = f"{count['disease']} diseases, {count['symptom']} symptoms"

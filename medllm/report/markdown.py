@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from medllm.errors import UserError
-from medllm.report import tables
+from medllm.report import quality_tables, tables
 from medllm.report.chain import WHERE
+from medllm.report.findings import Finding, Findings, count_line, find_all
 from medllm.report.format import need
 from medllm.report.notices import BASELINE_NOTE, USE_NOTICE, first_line, task_note
 from medllm.report.parts import Grid, Part
 from medllm.report.recipes import read_recipes
 from medllm.report.recipes_part import RECIPES_NOTE, readme_recipes
 from medllm.report.tables import Row, Table
+from medllm.report.verdicts import target_table
 
 BEGIN, END = "<!-- report:begin -->", "<!-- report:end -->"
 RECIPES_BEGIN, RECIPES_END = "<!-- recipes:begin -->", "<!-- recipes:end -->"
@@ -36,18 +38,19 @@ def markdown_table(table: Table) -> str:
 
 
 def readme_block(compare: Mapping[str, Any]) -> str:
-    """Verdicts, one line a model, conditions: small enough for a README."""
-    verdicts = tables.target_table(compare)
+    """Counts of what failed, verdicts, one line a model, conditions: small enough for a README."""
+    verdicts = target_table(compare)
     short = Table(columns=verdicts.columns[:-1], rows=[Row(label=row.label, cells=row.cells[:-1]) for row in verdicts.rows])
     conditions = " · ".join(f"{row.label}: {row.cells[0]}" for row in tables.condition_table(compare).rows)
     return "\n\n".join(
         [
             f"> {first_line(compare)}",
+            f"먼저 보셔야 할 것 — {count_line(find_all(compare, {}))}",
             "### 목표별 판정",
             markdown_table(short),
             "### 모델별 결과",
             f"champion: `{need(compare, 'champion', WHERE)}`. 선정 규칙: {_cell(need(compare, 'champion_rule', WHERE))}",
-            markdown_table(tables.compact_table(compare)),
+            markdown_table(quality_tables.compact_table(compare)),
             f"속도와 메모리는 `{tables.devices(compare)}`에서 측정했습니다. {BASELINE_NOTE}",
             *filter(None, [task_note(compare)]),
             f"측정 조건 — {_cell(conditions)}",
@@ -84,13 +87,27 @@ def parts_markdown(title: str, parts: Sequence[Part]) -> str:
     return "\n\n".join(blocks)
 
 
-def report_markdown(compare: Mapping[str, Any], data: Sequence[Part], experiments: Sequence[Part]) -> str:
-    """report.md: the README block between a title and the pictures, then experiments and data; the notice stays the first line."""
+def _sentence(one: Finding) -> str:
+    quotes = "".join(f'\n  - `{name}` {_cell(text)}' for name, text in one.quotes)
+    return f"- {f'**{_cell(one.subject)}**: ' if one.subject else ''}{_cell(one.text)}{quotes}"
+
+
+def findings_markdown(findings: Sequence[Findings]) -> str:
+    """What comes first: every sort of trouble, "없습니다" where there is none."""
+    blocks = ["## 먼저 보셔야 할 것"]
+    for sort in findings:
+        told = ["\n".join(map(_sentence, sort.found))] if sort.found else []
+        blocks += [f"### {sort.title} ({sort.count})", *([] if sort.count else ["없습니다."]), *told]
+    return "\n\n".join(blocks)
+
+
+def report_markdown(compare: Mapping[str, Any], findings: Sequence[Findings], sections: Mapping[str, Sequence[Part]]) -> str:
+    """report.md: notice, title, what failed, the README block, pictures, then the sections by title; the notice stays the first line."""
     block = readme_block(compare)
     notice, _, rest = block.partition("\n\n")
     pictures = "\n\n".join(f"![{alt}]({name}.svg)" for name, alt in (("dag", "pipeline"), ("waterfall", "size, speed and memory by step")))
-    sections = [*([parts_markdown("실험", experiments)] if experiments else []), parts_markdown("데이터", data)]
-    return "\n\n".join([notice, "# medllm 보고서", rest, pictures, *sections]) + "\n"
+    parts = [parts_markdown(title, own) for title, own in sections.items()]
+    return "\n\n".join([notice, "# medllm 보고서", findings_markdown(findings), rest, pictures, *parts]) + "\n"
 
 
 def update_readme(readme: Path, markdown: str, *, begin: str = BEGIN, end: str = END) -> None:

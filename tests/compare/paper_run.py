@@ -60,7 +60,7 @@ class Workspace:
 
     def __init__(self, root: Path) -> None:
         self.metrics, self.predictions, self.models = root / "metrics", root / "predictions", root / "models"
-        self.screens, self.rules = root / "screens", root / "redflags.csv"
+        self.screens, self.rules, self.messages = root / "screens", root / "redflags.csv", root / "messages.csv"
         self.rows = dict(MODELS)
         self.prefix = "sample_"
 
@@ -79,6 +79,8 @@ class Workspace:
                 (folder / "model.gguf").write_bytes(b"GGUF")
         self.write_json(self.metrics / "benchmark" / "teacher_fp32.json", self.timed(1000, 150, "fp32"))
         self.rules.write_text(RULES, encoding="utf-8")
+        lines = [f"{name},{text},{level},x,false" for name, text, level in SENTENCES]
+        self.messages.write_text("\n".join(["id,text,level,kind,reviewed", *lines]) + "\n", encoding="utf-8")
 
     @staticmethod
     def answers(right: int) -> list[dict[str, Any]]:
@@ -145,4 +147,4 @@ class Workspace:
         knobs: dict[str, Any] = {"margins": MARGINS, **limits, "goals": GOALS, "seed": 0, "num_resamples": 400}
         knobs |= {"baseline_a": "teacher", "baseline_b": "teacher_gguf_f16"}
         folders = {"metrics": self.metrics, "predictions": self.predictions, "screens": self.screens, "models_folder": self.models}
-        return compare(list(self.rows), **folders, rules=self.rules, **{**knobs, **changes})
+        return compare(list(self.rows), **folders, rules=self.rules, messages=self.messages, **{**knobs, **changes})

@@ -77,9 +77,9 @@ def test_every_engine_is_asked_the_same(results: dict[str, Result]) -> None:
     keys = ("item_id", "task", "cluster", "prompt_sha256", "redistributable")
     assert [[row[key] for key in keys] for row in first] == [[row[key] for key in keys] for row in second]
     counts = Counter(row["task"] for row in first)
-    wanted = {task: n for task, n in KNOBS["max_items"].items() if task not in ("text", "screen", "paraphrase", "scenario", "interview")}
+    wanted = {task: n for task, n in KNOBS["max_items"].items() if task not in ("text", "screen", "paraphrase", "scenario", "interview", "red_flag")}
     assert {task: counts[task] for task in wanted} == wanted
-    assert counts["choice_written"] == 8
+    assert (counts["choice_written"], counts["red_flag"]) == (8, 6 + 2)  # the safe messages are a quarter more
     # choices are asked twice: scored and in writing
     asked = [row["prompt_sha256"] for row in first if row["task"] not in ("choice_written", "interview")]
     assert len(set(asked)) == len(asked)

@@ -8,7 +8,8 @@ import pytest
 
 from medllm.data.records import Record
 from medllm.errors import UserError
-from medllm.evaluate.red_flags import load_sentences, names_the_number
+from medllm.evaluate.first_messages import load_sentences
+from medllm.evaluate.red_flags import asked_of_models, names_the_number
 from medllm.evaluate.terms import EntityScorer
 
 SETS = Path(__file__).parents[2] / "data" / "evaluation"
@@ -22,6 +23,11 @@ def test_the_shipped_sentences() -> None:
     assert {level: levels.count(level) for level in ("119", "er", "crisis", "safe")} == {"119": 104, "er": 36, "crisis": 30, "safe": 170}
     with (SETS / "redflags.csv").open(encoding="utf-8", newline="") as lines:
         assert {row["reviewed"] for row in csv.DictReader(lines)} == {"false"}
+
+
+def test_models_are_asked_emergencies_and_some_safe_messages() -> None:
+    asked = asked_of_models(load_sentences(SETS / "redflags.csv"), 10)
+    assert [sentence.level == "safe" for sentence in asked] == [False] * 10 + [True] * 3
 
 
 @pytest.mark.parametrize("name", ["emergencies.csv", "safe.csv"])

@@ -37,6 +37,7 @@ def parts(models: Path, small_knowledge: Path, small_graph: Path, tiny_folder: P
     return {
         "models_folder": models, "training_folder": tiny_folder, "graph": small_graph, "knowledge": small_knowledge,
         "prepared": small_prepared, "metrics": {"bits_per_byte": 0.5}, "min_grounded_accuracy": 0.8, "threads": 1, "seed": 0,
+        "gates": [{"model": "teacher_gguf_q8_0", "metric": "tokenizer", "verdict": "pass"}],
     }  # fmt: skip
 
 
@@ -66,6 +67,7 @@ def test_manifest_names_the_chain_the_licence_and_every_file(
     assert set(manifest["files"]) >= {"model/model.gguf", "model/tokenizer.json", "graph.json", "redflags.csv"}
     assert (manifest["mode"], manifest["banner"], manifest["reviewed_by_clinician"]) == ("demo", DEMO_BANNER, False)
     assert manifest["review"]["redflags"] == {"rows": 4, "reviewed": 0}
+    assert manifest["gates"] == {"tokenizer": "pass"}
 
 
 def test_production_copies_nothing_while_rows_are_unreviewed(models: Path, tmp_path: Path, parts: dict[str, Any]) -> None:

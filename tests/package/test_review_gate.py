@@ -10,7 +10,7 @@ from medllm.data.knowledge import load_knowledge
 from medllm.data.knowledge.content import REVIEW_COLUMNS, content_sha256
 from medllm.errors import UserError
 from medllm.graph.store import Graph, Node
-from medllm.package.review_gate import check_review
+from medllm.package.review_gate import check_gates, check_review
 
 UNREVIEWED = {
     "redflags": {"rows": 4, "reviewed": 0}, "drugs": {"rows": 1, "reviewed": 0}, "emergency": {"rows": 1, "reviewed": 0},
@@ -81,3 +81,25 @@ def test_a_graph_of_other_tables_is_refused(small_knowledge: Path, tmp_path: Pat
     Graph(nodes={"drg_x": node}, edges=(), facts=()).save(tmp_path / "other")
     with pytest.raises(UserError, match=r"graph\.json: drg_x is not in drugs\.csv; run dvc repro build_graph"):
         check_review(small_knowledge, tmp_path / "other", mode="demo")
+
+
+GATES = [
+    {"model": "small", "metric": "accuracy_answer", "verdict": "pass"},
+    {"model": "small", "metric": "red_flag_sensitivity", "verdict": "fail"},
+    {"model": "other", "metric": "tokenizer", "verdict": "fail"},
+]
+
+
+def test_the_gates_of_the_model_go_into_the_demo() -> None:
+    assert check_gates(GATES, "small", mode="demo") == {"accuracy_answer": "pass", "red_flag_sensitivity": "fail"}
+
+
+def test_production_wants_every_gate_passed() -> None:
+    with pytest.raises(UserError, match=r"gates of small that are not passed: red_flag_sensitivity \(fail\); see the report"):
+        check_gates(GATES, "small", mode="production")
+    undecided = [{"model": "small", "metric": "accuracy_grounded", "verdict": "cannot_tell"}]
+    with pytest.raises(UserError, match="cannot_tell"):
+        check_gates(undecided, "small", mode="production")
+    with pytest.raises(UserError, match="it has none"):
+        check_gates([], "small", mode="production")
+    assert check_gates(GATES[:1], "small", mode="production") == {"accuracy_answer": "pass"}

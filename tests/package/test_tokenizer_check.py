@@ -30,7 +30,7 @@ def parts(
     return {
         "champion": models / "student_gguf_q8_0", "models_folder": models, "training_folder": tiny_folder, "graph": small_graph,
         "knowledge": small_knowledge, "prepared": small_prepared, "metrics": {}, "min_grounded_accuracy": 0.8, "threads": 1,
-        "seed": 3, "mode": "demo",
+        "seed": 3, "mode": "demo", "gates": [],
     }  # fmt: skip
 
 

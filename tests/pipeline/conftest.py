@@ -71,12 +71,12 @@ def params() -> dict[str, Any]:
     return content
 
 
-@pytest.fixture(params=["default", "rescue"])
+@pytest.fixture(params=["default", "rescue", "peers"])
 def wired(request: pytest.FixtureRequest, params: dict[str, Any]) -> dict[str, Any]:
-    """The committed params.yaml, and that of the experiment that adds a stage."""
+    """The committed params.yaml, and those of the experiments that add a stage."""
     if request.param == "default":
         return params
-    composed: Any = OmegaConf.to_container(compose(["experiment=rescue"]), resolve=True)
+    composed: Any = OmegaConf.to_container(compose([f"experiment={request.param}"]), resolve=True)
     return dict(composed)
 
 

@@ -20,7 +20,8 @@ from omegaconf import OmegaConf
 from medllm.compare import compare
 from medllm.data.canary import CANARY_PREFIX, find_canary
 from medllm.data.prepare import prepare_data
-from medllm.evaluate.protocol import evaluate_model
+from medllm.evaluate.items import TASKS
+from medllm.evaluate.protocol import TOKENS, evaluate_model
 from medllm.graph.coverage import term_coverage
 from medllm.graph.store import Edge, Graph, Node
 from medllm.model.folder import Lineage
@@ -35,9 +36,12 @@ FOLDER = "09.필수의료 의학지식 데이터/3.개방데이터/1.데이터"
 TWINS = ("teacher", "teacher_gguf_f16")
 ILLNESSES = ("감기", "고혈압", "당뇨병", "위염", "천식", "편두통", "폐렴", "관절염", "빈혈", "습진")
 
+KNOWLEDGE, SETS = (Path(__file__).parents[2] / "data" / name for name in ("knowledge", "evaluation"))
+MARGINS = {"accuracy_answer": 0.02, "accuracy_grounded": 0.05, "accuracy_general": 0.1}
 GOALS = {
     "size_int8": 0.6, "size": 0.5, "decode_speed": 2.0, "decode_vs_b": 1.0, "peak_memory": 0.25, "resident_weights": 0.5,
     "medical_accuracy": 0.9, "sample_accuracy_answer": 0.9, "sample_accuracy_vs_teacher": -0.02, "answer_time": 3000.0, "cost": 0.5,
+    "emergencies": 0.98,
 }  # fmt: skip
 
 
@@ -124,15 +128,16 @@ def _evaluated(root: Path, models: Mapping[str, Path]) -> None:
         step, parent = ("finetune", None) if name == TWINS[0] else ("quantize", TWINS[0])
         Lineage(name=name, parent=parent, step=step, method="test").save(root / "models" / name)
         found = evaluate_model(
-            root / "models" / name, root / "data/prepared", root / "artifacts/predictions", metric_prefix="", threads=1,
-            max_answer_items=8, max_paraphrase_items=4, max_grounded_items=4, max_scenario_items=4, max_choice_items=8, max_text_items=4,
-            max_new_tokens=2, max_advice_tokens=2, max_unanswered_share=1.0,
+            root / "models" / name, root / "data/prepared", root / "artifacts/graph", SETS, root / "artifacts/predictions",
+            root / "artifacts/screens", metric_prefix="", threads=1, max_turns=1, max_unanswered_share=1.0,
+            max_items={**dict.fromkeys(TASKS, 4), "answer": 8, "choice": 8}, max_new_tokens=dict.fromkeys(TOKENS, 2),
         )  # fmt: skip
         write_json(metrics / f"evaluate/{name}.json", found)
         write_json(metrics / f"benchmark/{name}.json", _timed(name))
     result = compare(
-        list(models), metrics=metrics, predictions=root / "artifacts/predictions", models_folder=root / "models", margin=0.02, goals=GOALS,
-        seed=0, num_resamples=50, baseline_a=TWINS[0], baseline_b=TWINS[1],
+        list(models), metrics=metrics, predictions=root / "artifacts/predictions", screens=root / "artifacts/screens",
+        models_folder=root / "models", rules=KNOWLEDGE / "redflags.csv", messages=SETS / "redflags.csv", margins=MARGINS, max_kl_nats=0.2,
+        max_flip_rate=0.1, goals=GOALS, seed=0, num_resamples=50, baseline_a=TWINS[0], baseline_b=TWINS[1],
     )  # fmt: skip
     write_json(metrics / "compare.json", result)
     shutil.rmtree(root / "models")
@@ -164,7 +169,8 @@ def _run(root: Path, models: Mapping[str, Path], *, free: bool) -> Written:
     result = json.loads((root / "artifacts/metrics/compare.json").read_text(encoding="utf-8"))
     write_report(
         root / "artifacts/report", compare=result, prepared=metrics, knowledge=knowledge, sample=None, graph=graph, step_metrics={},
-        predictions=root / "artifacts/predictions", results=root / "artifacts/results", stage_seconds=None, examples=12,
+        predictions=root / "artifacts/predictions", results=root / "artifacts/results", stage_seconds=None, versions={},
+        examples=12,
     )  # fmt: skip
     readme = root / "README.md"
     readme.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
@@ -203,7 +209,8 @@ def test_marked_text_is_not_tracked(bound: Written, monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("DVC_ROOT", raising=False)
     stages = {name: {"cmd": f"python -m pipeline.{name}"} for name in ("prepare_data", "evaluate@teacher", "compare")}
     Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}), encoding="utf-8")
-    mirror(OmegaConf.create({"experiment_name": "canary", "seed": 13, "data": {"name": "aihub"}, "evaluate": {"max_new_tokens": 2}}))
+    cfg = OmegaConf.create({"experiment_name": "canary", "seed": 13, "data": {"name": "aihub"}, "evaluate": {"max_turns": 2}})
+    mirror(cfg, cfg, stages)
     with contextlib.closing(sqlite3.connect(bound.root / "artifacts/mlflow/mlflow.db")) as database:
         tracked = "\n".join(database.iterdump())
     assert "items_read" in tracked, "the metrics of prepare_data are there"

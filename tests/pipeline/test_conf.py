@@ -17,7 +17,10 @@ from pipeline.messages import unwrapped
 from pipeline.schema import OPTIONS
 from pipeline.validate import validate
 
-OPTION_FILES = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/*.yaml"))
+# a search is no part of params.yaml
+OPTION_FILES = sorted(
+    path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/*.yaml") if path.parent.name != "search"
+)
 # Groups whose options sit under a name of their own.
 PLACES = {"finetune": "finetune@finetune.teacher", "quantize": "quantize@quantize.gguf_q8_0"}
 Files = dict[str, bytes]

@@ -15,13 +15,13 @@ from pipeline.schema import OPTIONS
 EXEMPT = {
     # They read and check the configuration: a change can refuse a run or change params.yaml, which is hashed. The config stage has them.
     "pipeline/entry.py", "pipeline/messages.py", "pipeline/schema.py", "pipeline/validate.py", "pipeline/options/__init__.py",
-    "pipeline/options/data.py", "pipeline/options/distill.py", "pipeline/options/finetune.py", "pipeline/options/judge.py",
-    "pipeline/options/knobs.py", "pipeline/options/model.py", "pipeline/options/prune.py", "pipeline/options/quantize.py",
-    "pipeline/conf_sha.py",
+    "pipeline/options/ab.py", "pipeline/options/data.py", "pipeline/options/distill.py", "pipeline/options/finetune.py",
+    "pipeline/options/judge.py", "pipeline/options/knobs.py", "pipeline/options/model.py", "pipeline/options/prune.py",
+    "pipeline/options/quantize.py", "pipeline/conf_sha.py",
     # Where files go and how metrics are written: the paths are outs of dvc.yaml, so a change breaks the stage at once.
     "pipeline/layout.py", "pipeline/record.py",
     # They watch a training and keep its checkpoints; no artifact holds anything of theirs.
-    "pipeline/tracking.py", "pipeline/train_run.py", "pipeline/inputs.py",
+    "pipeline/tracking.py", "pipeline/train_run.py", "pipeline/inputs.py", "pipeline/store.py", "pipeline/curves.py",
     # Environment variables against telemetry.
     "pipeline/__init__.py",
     # One exception class and one docstring.
@@ -133,7 +133,8 @@ def test_every_stage_is_a_script_of_its_name(stages: dict[str, Any], wired: dict
         assert re.match(rf"python -m pipeline\.{stage['name']}( |$)", stage["cmd"]), full
         assert stage["desc"].endswith("."), full
     apps = {path.stem for path in (root / "pipeline").glob("*.py") if "\n@entrypoint\n" in path.read_text(encoding="utf-8")}
-    assert apps - {stage["name"] for stage in stages.values()} == (set() if wired["chain"]["rescue"] else {"rescue"})
+    optional = {stage for stage, key in (("rescue", "rescue"), ("peer", "peers")) if not wired["chain"][key]}
+    assert apps - {stage["name"] for stage in stages.values()} == {"ab"} | optional
 
 
 def test_metric_files_carry_the_name_of_their_stage(stages: dict[str, Any]) -> None:
@@ -178,7 +179,8 @@ def test_wiring_on_the_command_line_is_declared(stages: dict[str, Any]) -> None:
         if "target" in words:
             assert f"artifacts/models/{words['target']}" in _outputs(stage), full
         if "node" in words:
-            assert f"{stage['name']}.{words['node']}" in _param_keys(stage), full
+            group = {"peer": "quantize"}.get(stage["name"], stage["name"])
+            assert f"{group}.{words['node']}" in _param_keys(stage), full
 
 
 def test_every_artifact_that_is_read_is_built(stages: dict[str, Any], root: Path) -> None:

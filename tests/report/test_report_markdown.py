@@ -15,7 +15,8 @@ def test_block_begins_with_the_notice_and_names_everything(compare: dict[str, An
     assert block.splitlines()[0] == f"> {SAMPLE_FIRST_LINE}"
     assert all(f"| {name} " in block for name in compare["models"])
     assert "AMD EPYC 7B13, 2 threads" in block
-    assert block.count("| 미측정 |") == 4
+    assert block.count("| 미측정 |") == 3
+    assert "미달한 목표 3 · 놓친 119 신호 1 · 실패한 게이트 4" in block
     assert len(block) < 8000
 
 

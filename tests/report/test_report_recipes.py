@@ -100,9 +100,9 @@ def test_both_sections_stand_in_page_and_twin(results: Path, inputs: dict[str, A
     ):  # fmt: skip
         assert word in page, word
         assert word in twin, word
-    assert "<h2>8. 실험</h2>" in page
-    assert "<h2>9. 단계별 시간</h2>" in page
-    assert "<h2>10. 조건과 한계</h2>" in page
+    assert "<h2>9. 실험</h2>" in page
+    assert "<h2>10. 단계별 시간</h2>" in page
+    assert "<h2>11. 조건과 한계</h2>" in page
     picture = (tmp_path / "report" / "recipes.svg").read_text(encoding="utf-8")
     ElementTree.fromstring(picture)
     assert all(f">{name}<" in picture for name in ("default", "prune_taylor", "prune_depth", "order_pdq"))

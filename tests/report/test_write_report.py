@@ -8,6 +8,7 @@ import pytest
 
 from medllm.errors import UserError
 from medllm.report import write_report
+from medllm.report.machine_tables import speed_table
 from medllm.report.notices import FIRST_LINE, SAMPLE_FIRST_LINE, USE_NOTICE
 
 CANARY = "CANARY-7f3a"
@@ -81,7 +82,7 @@ def test_page_is_well_formed_self_contained_and_complete(written: dict[str, str]
         assert word in page.visible
     assert sum(svg[0] == "svg" for svg in page.tags) == 7
     assert "experiments" not in ids, "there are no results"
-    assert "<h2>8. 단계별 시간</h2>" in text
+    assert "<h2>9. 단계별 시간</h2>" in text
 
 
 def test_nothing_points_out_of_the_files(written: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -115,41 +116,34 @@ def test_a_missing_metric_is_a_dash_and_never_zero(tmp_path: Path, inputs: dict[
     student = inputs["compare"]["models"]["student"]
     student["metrics"], student["ratios"] = {}, {}
     files = report(tmp_path / "report", inputs)
-    rows = re.findall(r'<th scope="row">student</th>(.*?)</tr>', files["index.html"])
+    models = files["index.html"].partition('id="models"')[2]
+    rows = re.findall(r'<th scope="row">student</th>(.*?)</tr>', models)
     cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows[:4]]
-    assert cells[0] == ["-"] * 8 + ["판단 불가"], "quality"
+    assert cells[0] == ["-"] * 6 + ["판단 불가"], "quality"
     assert cells[1] == ["finetune · lora", *["-"] * 6], "size"
     assert cells[2] == ["-"] * 9, "speed"
     assert cells[3] == ["-"] * 9, "memory"
     assert "| student | - | - | - | - | - | - | - | - | - | - | 판단 불가 |" in files["report.md"]
 
 
-def test_engine_and_compression_shares(tmp_path: Path, inputs: dict[str, Any]) -> None:
-    ratios = inputs["compare"]["models"]
+def test_engine_and_compression_shares(compare: dict[str, Any]) -> None:
+    ratios = compare["models"]
     ratios["teacher_gguf_f16"]["ratios"]["decode_to_a"] = 11.0
     ratios["student_gguf_q8_0"]["ratios"] |= {"decode_to_a": 22.0, "decode_to_b": 2.0}
     ratios["student_bnb_int8"]["ratios"] |= {"decode_to_a": 0.29, "decode_to_b": 0.03}
-    text = report(tmp_path / "report", inputs)["index.html"]
-    speeds = text[text.index("<h3>속도") : text.index("<h3>압축 단계")]
-    rows = {
-        name: re.findall(r"<td[^>]*>(.*?)</td>", cells) for name, cells in re.findall(r'<th scope="row">(\w+).*?</th>(.*?)</tr>', speeds)
-    }
+    rows = {row.label: list(row.cells) for row in speed_table(compare).rows}
     assert rows["student_gguf_q8_0"][2:6] == ["22.0x", "2.00x", "11.0x", "2.00x"]
     assert rows["student_bnb_int8"][2:6] == ["0.29x", "0.03x", "-", "0.29x"]
 
 
-def test_other_data_than_the_sample_say_so(tmp_path: Path, inputs: dict[str, Any]) -> None:
+def test_other_data_than_the_sample_say_so_and_no_seconds_no_section(tmp_path: Path, inputs: dict[str, Any]) -> None:
     for row in inputs["compare"]["models"].values():
         row["metrics"] = {key.removeprefix("sample_"): value for key, value in row["metrics"].items()}
-    written = report(tmp_path / "report", inputs)
+    written = report(tmp_path / "report", inputs | {"stage_seconds": None})
     assert Page(written["index.html"]).visible[0] == FIRST_LINE
+    assert 'id="seconds"' not in written["index.html"]
     assert "sample_accuracy_choice" not in written["index.html"]
     assert "97.4 % [95.0–99.2]" in written["report.md"]
-
-
-def test_no_seconds_no_section(tmp_path: Path, written: dict[str, str], inputs: dict[str, Any]) -> None:
-    assert 'id="seconds"' in written["index.html"]
-    assert 'id="seconds"' not in report(tmp_path / "without", inputs | {"stage_seconds": None})["index.html"]
 
 
 def _lines(inputs: dict[str, Any], edit: Any) -> None:
