@@ -2,6 +2,7 @@
 
 import functools
 import os
+import sys
 from collections.abc import Callable
 
 import hydra
@@ -63,6 +64,9 @@ def entrypoint(step: Step) -> Callable[[], None]:
 
     @functools.wraps(step)
     def command() -> None:
+        if {"-h", "--help"} & set(sys.argv[1:]):  # Hydra's own help lists config groups
+            print(sys.modules[step.__module__].__doc__)  # noqa: T201
+            return
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing its own multi-line summary
         if not os.path.exists("params.yaml"):  # noqa: PTH110
             fail("params.yaml: not in this folder; run from the repository root, or compose it with python -m pipeline.compose")

@@ -11,7 +11,9 @@ ARTIFACTS = Path("artifacts")
 METRICS = ARTIFACTS / "metrics"
 PREDICTIONS = ARTIFACTS / "predictions"
 SCREENS = ARTIFACTS / "screens"
-RESULTS = ARTIFACTS / "results"
+RESULTS = ARTIFACTS / "results"  # what the report shows
+SEARCHES = ARTIFACTS / "searches"
+PUBLIC = ARTIFACTS / "public"
 
 
 def _in_stage() -> bool:

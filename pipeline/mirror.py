@@ -80,7 +80,7 @@ def _git(*arguments: str) -> str:
 
 def _node(cfg: DictConfig, stage: str, command: str) -> Any:
     group = stage.partition("@")[0]
-    node = cfg.get("model" if group == "fetch_base" else group)
+    node = cfg.get({"fetch_base": "model", "peer": "quantize"}.get(group, group))
     part = words(command).get("node")
     return node.get(part) if part else node
 

@@ -61,7 +61,7 @@ def revision_of(name: str) -> str:
 def _of_trial(search: str, number: int) -> tuple[Values, str]:
     path = results_file(search)
     if path is None:
-        raise UserError(f"--search {search}: no results in artifacts/results; run python -m pipeline.search --name {search}")
+        raise UserError(f"--search {search}: no results in artifacts/searches; run python -m pipeline.search --name {search}")
     row = next((row for row in read_results(path)["trials"] if row["number"] == number), None)
     if row is None or row["error"]:
         raise UserError(f"{path}: {f'trial {number} failed' if row else f'there is no trial {number}'}; --show lists the best ones")
@@ -99,6 +99,7 @@ def _kept(paths: Sequence[Path]) -> Iterator[None]:
                 path.unlink(missing_ok=True)
             else:
                 path.write_bytes(content)
+        _dvc("checkout", "--quiet", "--allow-missing")  # the models that belong to them
         raise
 
 
@@ -118,6 +119,17 @@ def _tracked_outputs(revision: str) -> list[Path]:
     lock = yaml.safe_load(output_of("git", "show", f"{revision}:{LOCK.as_posix()}"))
     outs = sorted({out["path"] for stage in lock["stages"].values() for out in stage.get("outs", [])})
     return [Path(line) for line in output_of("git", "ls-tree", "-r", "--name-only", revision, "--", *outs).splitlines()]
+
+
+def _check_unsaved(revision: str, paths: Sequence[Path]) -> None:
+    """UserError for a result that is neither committed nor that of the experiment: it would be lost."""
+    if not paths:
+        return
+    names = [path.as_posix() for path in paths]
+    unsaved = set(output_of("git", "diff", "--name-only", "HEAD", "--", *names).splitlines())
+    other = set(output_of("git", "diff", "--name-only", revision, "--", *names).splitlines())
+    if lost := sorted(unsaved & other):
+        raise UserError(f"{lost[0]}: changed and not committed, and {len(lost) - 1} more; commit the results of the last run first")
 
 
 def _bring(revision: str, paths: Sequence[Path]) -> None:
@@ -140,12 +152,13 @@ def promote(given: argparse.Namespace) -> list[str]:
         raise UserError(f"{origin}: conf/ says the same already, nothing to keep")
     text, config = experiment_text(wanted, origin=origin), _config_text(name)
     brought = [LOCK, *_tracked_outputs(revision)] if revision else []
+    _check_unsaved(revision, brought)
     with _kept([path, CONFIG, PARAMS, *brought]):
-        if revision:
-            _bring(revision, brought)
         path.write_text(text, encoding="utf-8")
         CONFIG.write_text(config, encoding="utf-8")
-        PARAMS.write_text(OmegaConf.to_yaml(compose()), encoding="utf-8")
+        PARAMS.write_text(OmegaConf.to_yaml(compose()), encoding="utf-8")  # dvc.yaml takes its models from it: before the checkout
+        if revision:
+            _bring(revision, brought)
         _dvc("repro", "--quiet", "--single-item", "config")
     left = sorted(json.loads(_dvc("status", "--json")))
     if left == ["track"]:  # for the stamp of conf/ alone

@@ -19,7 +19,7 @@ from medllm.errors import UserError
 from medllm.model.folder import GGUF_FILE, model_sha256, sha256_of
 from medllm.public_tasks.local_data import single_tasks, task_manager
 from medllm.public_tasks.run import open_whole, run_public
-from pipeline.layout import RESULTS, model_dir
+from pipeline.layout import PUBLIC, model_dir
 from pipeline.messages import one_line_errors
 from pipeline.record import read_json, write_json
 
@@ -43,7 +43,7 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dtype", choices=("bf16", "fp32"), help="of a plain Hugging Face folder (bf16)")
     parser.add_argument("--seed", type=int, default=_SEED, help="draws the examples")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=PUBLIC)
     parser.add_argument("--date", type=date.fromisoformat, default=date.today(), help="YYYY-MM-DD, in the name of a new result")
     return parser.parse_args(words)
 

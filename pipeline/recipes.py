@@ -29,6 +29,7 @@ from pipeline.layout import RESULTS
 from pipeline.messages import one_line_errors
 from pipeline.recipe_run import Job, Runner
 from pipeline.record import read_json, write_json
+from pipeline.search_record import alone
 
 TEACHER = "teacher"
 FINALS = ("student_gguf_q8_0", "student_gguf_q4_0")
@@ -145,7 +146,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended like Ctrl-C, and its children with it
     with one_line_errors(UserError, OSError, interrupted="run the same command again to go on"):
         if arguments.command == "run":
-            path = run(arguments)
+            with alone("recipes"):  # two of one commit would take each other's clones
+                path = run(arguments)
         else:
             path = arguments.results
             content = read(path)

@@ -29,7 +29,7 @@ class Judgement:
 
 
 def judge(report: Mapping[str, Any], model: str) -> Judgement:
-    """Every gate of this model in compare.json says pass, and nothing that it was made from failed; a last resort meets neither."""
+    """Every gate of this model in compare.json says pass, nothing that it was made from failed, and it was chosen by the rule."""
     verdicts = {gate["metric"]: gate["verdict"] for gate in report["gates"] if gate["model"] == model}
     short = [f"{metric}: {verdict}" for metric, verdict in sorted(verdicts.items()) if verdict != "pass"]
     if not verdicts:
@@ -38,6 +38,10 @@ def judge(report: Mapping[str, Any], model: str) -> Judgement:
         return Judgement(passed=False, reason=f"not every gate passed ({', '.join(short)})")
     if report["models"][model]["disqualified"]:
         return Judgement(passed=False, reason="a model that it was made from failed its gate")
+    if report["last_resort"]:
+        return Judgement(passed=False, reason="the last resort: no model met the rule")
+    if os.environ.get("DVC_EXP_NAME"):  # its package is not the one of the workspace, and of two queue workers the last would win
+        return Judgement(passed=False, reason="an experiment: promote it, and `dvc repro` moves the alias")
     return Judgement(passed=True, reason=f"every gate passed ({', '.join(sorted(verdicts))})")
 
 

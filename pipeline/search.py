@@ -3,6 +3,7 @@
 What is varied and weighed stands in conf/search/<name>.yaml. Every trial is a `dvc exp run` of the committed HEAD in a clone that shares
 DVC's cache, so it trains only what no earlier run has; the user's workspace stays as it is. A search that was stopped, be it by SIGKILL,
 goes on with the same command, and with a larger --trials it grows. Speed by the clock is no objective: other trials run meanwhile.
+Results: artifacts/searches/<date>-search-<name>.json. Uncommitted changes are not searched, save those of conf/search/<name>.yaml.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from medllm.compare.recipe_rows import Record, read_row
 from medllm.errors import UserError
 from pipeline.clone_run import Clones, as_they_end, output_of
 from pipeline.compose import PARAMS
-from pipeline.layout import RESULTS
+from pipeline.layout import SEARCHES
 from pipeline.messages import one_line_errors
 from pipeline.search_loop import Result
 from pipeline.search_record import alone, go_on, read_results, results_file, say, table
@@ -94,7 +95,7 @@ def run(given: argparse.Namespace) -> Record:
         return as_they_end(do, points, alike=lambda point: point.changes, at_once=given.jobs, stop=clones.stop)
 
     with alone(given.name):
-        path = results_file(given.name) or RESULTS / f"{date.today().isoformat()}-search-{given.name}.json"
+        path = results_file(given.name) or SEARCHES / f"{date.today().isoformat()}-search-{given.name}.json"
         say(f"up to {given.trials} trials, results in {path}, logs in {work}")
         conditions = {
             "code": hashlib.sha256("\n".join(tree).encode()).hexdigest()[:12], "device": device_name(threads=threads),
@@ -111,7 +112,7 @@ def main() -> None:
         if given.show:
             path = results_file(given.name)
             if path is None:
-                raise UserError(f"{RESULTS}: no results of search {given.name}; run python -m pipeline.search --name {given.name}")
+                raise UserError(f"{SEARCHES}: no results of search {given.name}; run python -m pipeline.search --name {given.name}")
             content = read_results(path)
         else:
             content = run(given)

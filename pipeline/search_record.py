@@ -9,7 +9,7 @@ from pathlib import Path
 
 from medllm.compare.recipe_rows import Record
 from medllm.errors import UserError
-from pipeline.layout import ARTIFACTS, RESULTS
+from pipeline.layout import ARTIFACTS, SEARCHES
 from pipeline.record import read_json, write_json
 from pipeline.search_loop import Result, RunAll, pareto, search
 from pipeline.search_space import Point, Space, size
@@ -17,7 +17,7 @@ from pipeline.search_space import Point, Space, size
 
 def results_file(name: str) -> Path | None:
     """The newest results of a search."""
-    return max(RESULTS.glob(f"????-??-??-search-{name}.json"), default=None)
+    return max(SEARCHES.glob(f"????-??-??-search-{name}.json"), default=None)
 
 
 def read_results(path: Path) -> Record:
@@ -45,7 +45,7 @@ def alone(name: str) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"search {name}: another process is running it; wait for it, or give this one another --name") from None
+            raise UserError(f"{name}: another process is running it; wait for it, or give this one another name") from None
         yield
 
 
@@ -78,7 +78,8 @@ def go_on(path: Path, space: Space, conditions: Record, *, commit: str, trials: 
             "number": number, "params": dict(point.changes), "model": point.model, "values": result["values"], "error": result["error"],
         }  # fmt: skip
         if point not in known:
-            content["trials"] = _rows(drawn, known)
+            failed = {point_of(row): row for row in content["trials"] if row["error"]}  # those that are still to be tried again
+            content["trials"] = _rows(drawn, failed | known)
             content["pareto"] = pareto(space, content["trials"])
             write_json(path, content)
             say(f"trial {number + 1} of {most}: {point}: {result['error'] or _values(result)}")

@@ -1,4 +1,4 @@
-"""Mirror dvc.lock and the metric files to MLflow; the runs are outside DVC: python -m pipeline.track."""
+"""Mirror dvc.lock and the metric files to MLflow and register the package; the runs are outside DVC: python -m pipeline.track."""
 
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig

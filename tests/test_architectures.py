@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from medllm.data.prompts import Prompts
 from medllm.data.records import read_records, write_records
-from medllm.engines import open_engine
+from medllm.engines import OPENVINO_FILE, open_engine
 from medllm.model.folder import GGUF_FILE, load_model, read_lineage
 from medllm.model.pretrained import fetch_pretrained
 from medllm.model.random_weights import Shape, write_random
@@ -163,7 +163,7 @@ def test_every_quantisation(name: str, source: str, chain: dict[str, Path], prep
     if name.startswith("optimum_gptq") and find_spec("gptqmodel") is None:
         pytest.skip("gptqmodel needs an environment of its own")
     result = step(node, chain[source], prepared, tmp_path / "quantised")
-    if not (tmp_path / "quantised" / GGUF_FILE).is_file():
+    if not any((tmp_path / "quantised" / name).is_file() for name in (GGUF_FILE, OPENVINO_FILE)):
         reloaded(tmp_path / "quantised")
     bound = next(limit for part, limit in BOUNDS.items() if part in result.scheme)
     assert worst(tmp_path / "quantised", chain[source]) < bound

@@ -87,8 +87,8 @@ def _gguf_weights(path: Path) -> Weights:
 
 
 def _read(sizes: Mapping[str, int]) -> int:
-    tied = not any(name.endswith(_OUTPUTS) for name in sizes)
-    return sum(size for name, size in sizes.items() if tied or not name.endswith(_EMBEDDINGS))
+    tied = not any(_is_one_of(name, _OUTPUTS) for name in sizes)
+    return sum(size for name, size in sizes.items() if tied or not _is_one_of(name, _EMBEDDINGS))
 
 
 def _safetensors_weights(files: list[Path], *, cast_bytes: int | None) -> Weights:
@@ -111,3 +111,8 @@ def _safetensors_weights(files: list[Path], *, cast_bytes: int | None) -> Weight
         resident_bytes=sum(sizes.values()),
         bytes_per_token=_read(sizes),
     )
+
+
+def _is_one_of(name: str, ends: tuple[str, ...]) -> bool:
+    """By whole parts of the name: blk.0.attn_output.weight is no output.weight."""
+    return any(name == end or name.endswith(f".{end}") for end in ends)

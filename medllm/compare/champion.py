@@ -16,10 +16,11 @@ _LAST_RESORT = "규칙을 만족하는 모델이 없어 압축하지 않은 teac
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Champion:
-    """The chosen model, and the rule in Korean words for the report."""
+    """The chosen model, and the rule in Korean words for the report. `last_resort`: no model met the rule."""
 
     name: str
     rule: str
+    last_resort: bool
 
 
 def choose_champion(
@@ -33,6 +34,6 @@ def choose_champion(
     admitted = {gate.model for gate in gates} - held_back
     remaining = [row for name, row in rows.items() if row.deployable and name in admitted and row.metrics["answer_ms_p95"] <= answer_ms]
     if not remaining:
-        return Champion(name=last_resort, rule=_LAST_RESORT.format(name=last_resort, rule=_RULE))
+        return Champion(name=last_resort, rule=_LAST_RESORT.format(name=last_resort, rule=_RULE), last_resort=True)
     best = min(remaining, key=lambda row: (row.metrics["bytes"], -row.metrics[accuracy_name(row.metrics)], row.name))
-    return Champion(name=best.name, rule=_RULE)
+    return Champion(name=best.name, rule=_RULE, last_resort=False)

@@ -1,12 +1,12 @@
 """Quality gates: may this model be used in place of the one it was made from?"""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from medllm.compare.lineage import ancestors, descendants, with_descendants
 from medllm.compare.red_flags import Emergencies
-from medllm.compare.rows import Row, prefix_of
+from medllm.compare.rows import Metrics, Row, prefix_of
 from medllm.errors import UserError
 from medllm.statistics.intervals import wilson_interval
 from medllm.statistics.multiple import holm
@@ -19,7 +19,7 @@ _BEFORE_RECOVERY = frozenset({"prune", "distill"})
 AGAINST_TEACHER: Mapping[str, tuple[str, ...]] = {"accuracy_answer": ("answer",), "accuracy_grounded": ("grounded",)}
 AGAINST_BASE: Mapping[str, tuple[str, ...]] = {"accuracy_general": ("passage", "interview")}
 # What training and compression may not touch at all: held against the parent.
-IDENTITY = {"tokenizer": "tokenizer_sha256", "end_token": "end_tokens"}
+TOKENIZER, END_TOKEN = "tokenizer", "end_token"
 RED_FLAGS_LOST = "red_flags_lost"
 RED_FLAG_FLOOR = "red_flag_sensitivity"
 
@@ -73,16 +73,18 @@ def compare_answers(model: Row, reference: Row, *tasks: str, num_resamples: int,
 def run_gates(
     rows: Mapping[str, Row], *, teacher: str, emergencies: Emergencies, margins: Mapping[str, float], num_resamples: int, seed: int
 ) -> list[Gate]:
-    """All gates of the teacher, and of every model made from it but those of the steps before recovery."""
+    """All gates of the teacher and of every model made from it; before recovery a model is held to its tokenizer and end token alone."""
     check_margins(margins)
-    exempt = set(ancestors(teacher, rows))
+    base = ancestors(teacher, rows)
+    exempt = set(base)
     gates: list[Gate] = []
     for name, row in rows.items():
-        if name in exempt or row.lineage.step in _BEFORE_RECOVERY:
+        if name in exempt:
             continue
         gates += _identity_gates(row, rows)
+        if row.lineage.step in _BEFORE_RECOVERY:
+            continue
         questions = AGAINST_BASE if name == teacher else AGAINST_TEACHER
-        base = ancestors(teacher, rows)
         reference = rows[base[-1]] if name == teacher and base else rows[teacher]
         if reference is not row:
             gates += [
@@ -139,11 +141,13 @@ def _paired_gate(
 def _red_flag_gate(row: Row, teacher: Row, emergencies: Emergencies) -> Gate:
     """One-sided and without a margin: not one emergency that rules + teacher get may be lost."""
     lost, won = emergencies.changed(row, teacher)
+    nothing_to_lose = "" if emergencies.got(teacher) - emergencies.by_rules() else "규칙 말고 teacher가 잡는 것이 없어 잃을 것도 없습니다."
     low, high = wilson_interval(len(lost), emergencies.n)
-    difference = Difference(estimate=-len(lost) / emergencies.n, low=-high, high=-low, n=emergencies.n, clusters=emergencies.n)
+    n = emergencies.n
+    difference = Difference(estimate=0.0 - len(lost) / n, low=0.0 - high, high=0.0 - low, n=n, clusters=n)
     return Gate(
         model=row.name, step=row.lineage.step, metric=RED_FLAGS_LOST, reference=teacher.name, margin=0.0, difference=difference,
-        verdict="fail" if lost else "pass", lost=len(lost), won=len(won), note=", ".join(lost),
+        verdict="fail" if lost else "pass", lost=len(lost), won=len(won), note=", ".join(lost) or nothing_to_lose,
     )  # fmt: skip
 
 
@@ -152,17 +156,35 @@ def _identity_gates(row: Row, rows: Mapping[str, Row]) -> list[Gate]:
     parent = rows.get(row.lineage.parent or "")
     if parent is None:
         return []
-    gates = []
-    for metric, key in IDENTITY.items():
-        ours, theirs = row.metrics.get(key), parent.metrics.get(key)
-        changed = ours != theirs
-        estimate = -float(changed)
-        gates.append(Gate(
-            model=row.name, step=row.lineage.step, metric=metric, reference=parent.name, margin=0.0,
-            difference=Difference(estimate=estimate, low=estimate, high=estimate, n=1, clusters=1),
-            verdict="fail" if changed else "pass", note=f"{theirs} → {ours}" if changed else "",
-        ))  # fmt: skip
-    return gates
+    return [_identity_gate(row, parent, TOKENIZER, _changed_tokenizer), _identity_gate(row, parent, END_TOKEN, _changed_end)]
+
+
+def _identity_gate(row: Row, parent: Row, metric: str, changed: Callable[[Metrics, Metrics], str]) -> Gate:
+    note = changed(row.metrics, parent.metrics)
+    estimate = 0.0 - bool(note)
+    return Gate(
+        model=row.name, step=row.lineage.step, metric=metric, reference=parent.name, margin=0.0,
+        difference=Difference(estimate=estimate, low=estimate, high=estimate, n=1, clusters=1),
+        verdict="fail" if note else "pass", note=note,
+    )  # fmt: skip
+
+
+def _changed_tokenizer(ours: Metrics, theirs: Metrics) -> str:
+    new, old = ours.get("tokenizer_sha256"), theirs.get("tokenizer_sha256")
+    return "" if new == old else f"{old} → {new}"
+
+
+def _changed_end(ours: Metrics, theirs: Metrics) -> str:
+    """A GGUF holds one end token where a Hugging Face folder may hold several: fewer are fine, as long as the trained one stays."""
+    trained, own, parents = str(ours.get("end_token")), _words(ours.get("end_tokens")), _words(theirs.get("end_tokens"))
+    lost = trained in parents and trained not in own
+    if trained != str(theirs.get("end_token")) or lost or own - parents - {trained}:
+        return f"{theirs.get('end_token')} ({theirs.get('end_tokens')}) → {trained} ({ours.get('end_tokens')})"
+    return ""
+
+
+def _words(value: Any) -> set[str]:
+    return set(str(value or "").split())
 
 
 def _corrected(gates: Sequence[Gate]) -> list[Gate]:

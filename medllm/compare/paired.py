@@ -61,6 +61,7 @@ def compare(
         "baselines": {"a": baseline_a, "b": baseline_b},
         "champion": champion.name,
         "champion_rule": champion.rule,
+        "last_resort": champion.last_resort,
         "conditions": {
             **_conditions(a),
             "margins": dict(margins),

@@ -71,7 +71,10 @@ def read_metrics(path: Path, *, command: str) -> Metrics:
     """One flat metrics file; UserError when it is missing, holds an unknown name, a value that is not a number, or an empty test set."""
     if not path.is_file():
         raise UserError(f"missing row: {path}; run `{command}`")
-    values: Metrics = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        values: Metrics = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}); run `{command}`") from error
     for name, value in values.items():
         find_metric(name, where=str(path))
         if name.endswith("_n") and value == 0:

@@ -31,7 +31,7 @@ def screen_models(
         kl = kl_divergence(reference, ours) if same else None
         found[name] = {
             "kl_to_teacher_nats": kl, "top1_agreement": top1_agreement(reference, ours) if same else None, "flip_rate": changed.rate,
-            "positions": len(reference), "suspicious": kl is None or kl > max_kl_nats or changed.rate > max_flip_rate,
+            "positions": len(reference), "suspicious": kl is None or not kl <= max_kl_nats or changed.rate > max_flip_rate,
         }  # fmt: skip
     return found
 
@@ -40,4 +40,10 @@ def _read(screens: Path, name: str) -> Any:
     path = screens / f"{name}.npy"
     if not path.is_file():
         raise UserError(f"missing row: {path}; run `dvc repro evaluate@{name}`")
-    return np.load(path, allow_pickle=False)
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise UserError(f"{path}: no array of log-probabilities ({error}); run `dvc repro --force evaluate@{name}`") from error
+    if found.ndim != 2 or 0 in found.shape:
+        raise UserError(f"{path}: shape {found.shape}, not (positions, vocabulary); run `dvc repro --force evaluate@{name}`")
+    return found

@@ -194,6 +194,10 @@ def _cost(best: Row, *, a: Row, b: Row) -> Target:
         interval = (own["cost_ratio_to_a_low"], own["cost_ratio_to_a_high"])
         value_b = ratio / b_ratio if b_ratio else None
         return Target(value=ratio, op="<=", unit="ratio", n=own["load_rounds"], interval=interval, baseline="a", value_b=value_b, note=note)
+    if "load_rounds" in own:
+        late = f"기준 A({a.name})" if own["users_in_budget"] is not None else "이 모델"
+        note = f"{late}의 답변 p95가 한 사람이 쓸 때에도 {own['answer_budget_ms']:.0f} ms를 넘어 같은 p95에서 견줄 수 없습니다."
+        return Target(value=None, op="<=", unit="ratio", baseline="a", note=note)
     value, value_b = (own["answer_ms_p50"] / other.metrics["answer_ms_p50"] for other in (a, b))
     note = "이 모델은 여럿이 쓰는 부하를 재지 않아, 한 사람이 쓸 때 답변 하나에 드는 시간의 비율로 대신합니다."
     return Target(value=value, op="<=", unit="ratio", n=own["rounds"], baseline="a", value_b=value_b, note=note)

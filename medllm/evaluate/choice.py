@@ -11,7 +11,7 @@ from medllm.data.answers import squeeze
 from medllm.data.records import Record
 from medllm.engines import Engine
 
-_NUMBER = re.compile(r"\s*(?:정답은?|답은?)?\s*[:：]?\s*([1-9①②③④⑤⑥⑦⑧⑨])(?=$|[\s.,)번입이])")
+_NUMBER = re.compile(r"\s*(?:정답은?|답은?)?\s*[:：]?\s*([1-9①②③④⑤⑥⑦⑧⑨])(?=\s*$|[.,)번입이]|(?<=[①②③④⑤⑥⑦⑧⑨]))(?![.,]\d)")
 _CIRCLED = "①②③④⑤⑥⑦⑧⑨"
 
 
@@ -24,38 +24,40 @@ def shuffled(record: Record) -> Record:
 
 
 def choose(
-    engine: Engine, prompts: Sequence[Sequence[int]], options: Sequence[Sequence[Sequence[int]]], *, context: int
+    engine: Engine, prompts: Sequence[Sequence[int]], options: Sequence[Sequence[Sequence[int]]], *, context: int, per_token: bool
 ) -> list[int]:
-    """Index of the option with the highest sum of token log-probabilities after its prompt; all in token ids, options by prompt.
+    """Index of the likeliest option after each prompt, by the sum of its token log-probabilities; all in token ids, options by prompt.
 
-    Of a prompt that does not fit into `context` tokens with its longest option the beginning goes.
+    `per_token` takes their mean, for options of very different length: a sum favours the shortest. What does not fit into `context`
+    goes: of an option what is over half of it, of a prompt its beginning.
     """
-    prompts = [prompt[-(context - max(map(len, group))) :] for prompt, group in zip(prompts, options, strict=True)]
-    sequences = [[*prompt, *option] for prompt, group in zip(prompts, options, strict=True) for option in group]
-    starts = [len(prompt) for prompt, group in zip(prompts, options, strict=True) for _ in group]
-    scores = [
-        sum(float(row[token]) for row, token in zip(values, ids[start:], strict=True))
-        for values, ids, start in zip(engine.distributions(sequences, starts), sequences, starts, strict=True)
-    ]
+    cut = [[option[: context // 2] for option in group] for group in options]
+    starts = [context - max(map(len, group)) for group in cut]
+    shown = [prompt[-start:] for prompt, start in zip(prompts, starts, strict=True)]
+    sequences = [[*prompt, *option] for prompt, group in zip(shown, cut, strict=True) for option in group]
+    scores = iter(engine.token_logprobs(sequences))
     picks: list[int] = []
-    for group in options:
-        mine, scores = scores[: len(group)], scores[len(group) :]
+    for prompt, group in zip(shown, cut, strict=True):
+        values = [next(scores)[len(prompt) - 1 :] for _ in group]
+        mine = [sum(one) / max(len(one), 1) if per_token else sum(one) for one in values]
         picks.append(mine.index(max(mine)))
     return picks
 
 
 def read_choice(output: str, options: Sequence[str]) -> int | None:
-    """The option that a written answer names: by its number at the start, else by its text; None when it names none or several."""
-    number = _NUMBER.match(output)
-    if number:
-        at = _CIRCLED.index(number[1]) if number[1] in _CIRCLED else int(number[1]) - 1
-        return at if at < len(options) else None
+    """The option that a written answer names: by its text, else by its number at the start; None when it names none or several."""
     text, found = squeeze(output), []
     for at in sorted(range(len(options)), key=lambda at: -len(squeeze(options[at]))):  # the longest first: 외과 is part of 정형외과
         if squeeze(options[at]) in text:
             found.append(at)
             text = text.replace(squeeze(options[at]), "|")
-    return found[0] if len(found) == 1 else None
+    if found:
+        return found[0] if len(found) == 1 else None
+    number = _NUMBER.match(output)
+    if number is None:
+        return None
+    at = _CIRCLED.index(number[1]) if number[1] in _CIRCLED else int(number[1]) - 1
+    return at if at < len(options) else None
 
 
 def chance(records: Sequence[Record]) -> float:

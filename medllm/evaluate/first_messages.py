@@ -1,6 +1,7 @@
 """First messages to a consultation: emergencies, and what only looks like one. No rule was ever mended on them."""
 
 import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -29,7 +30,11 @@ def load_sentences(path: Path) -> list[Sentence]:
         raise UserError(f"{path}: no such file; it comes with the repository")
     sentences: list[Sentence] = []
     seen: set[str] = set()
-    with path.open(encoding="utf-8", newline="") as lines:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as CSV UTF-8") from error
+    with io.StringIO(text, newline="") as lines:
         reader = csv.DictReader(lines)
         if missing := [name for name in _COLUMNS if name not in (reader.fieldnames or ())]:
             raise UserError(f"{path}: column {missing[0]!r} is missing; the columns are {', '.join(_COLUMNS)}")

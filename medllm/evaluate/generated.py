@@ -8,6 +8,7 @@ from medllm.data.examples import question_text
 from medllm.data.prompts import Prompts, Turn
 from medllm.data.records import Record
 from medllm.engines import Engine
+from medllm.errors import UserError
 from medllm.evaluate.choice import read_choice
 from medllm.evaluate.rows import Row, prediction
 from medllm.evaluate.terms import EntityScorer
@@ -30,6 +31,8 @@ class Writer:
     def outputs(self, asked: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[tuple[str, bool]]:
         """(text, whether the model itself ended it) for each prompt."""
         room = self._context - max_new_tokens
+        if room < 1:
+            raise UserError(f"evaluate.max_new_tokens: {max_new_tokens} leave no room in a context of {self._context}; lower them")
         self.cut += sum(len(ids) > room for ids in asked)
         answers = self._engine.generate([ids[-room:] for ids in asked], max_new_tokens=max_new_tokens)
         return [(self._prompts.decode(ids), len(ids) < max_new_tokens) for ids in answers]

@@ -23,23 +23,25 @@ def interview_items(dialogues: Sequence[Record]) -> list[Record]:
         dialogue.id: [line.removeprefix(ANSWERED) for line in dialogue.text.split("\n") if line.startswith(ANSWERED)]
         for dialogue in dialogues
     }
-    items: list[Record] = []
+    items: list[Record | None] = []
     for dialogue in dialogues:
         lines = dialogue.text.split("\n")
         for at, (question, answer) in enumerate(pairwise(lines)):
             if question.startswith(ASKED) and answer.startswith(ANSWERED):
                 items.append(_item(by_id, dialogue.id, lines[: at + 1], answer.removeprefix(ANSWERED), answers))
-    return items
+    return [item for item in items if item is not None]
 
 
 def _item(
     dialogues: Mapping[str, Record], own: str, before: Sequence[str], answer: str, answers: Mapping[str, Sequence[str]]
-) -> Record:
+) -> Record | None:
     def order(other: str) -> str:
         return hashlib.sha256(f"{own}:{len(before)}:{other}".encode()).hexdigest()
 
     usable = [name for name in sorted(answers, key=order) if name != own and answers[name] and answer not in answers[name]]
     quoted = usable[: _OPTIONS - 1]
+    if len(quoted) < _OPTIONS - 1:  # an answer like "네." is in all the others too
+        return None
     dialogue = dialogues[own]
     return Record(
         id=f"{own}:{len(before)}", dataset=dialogue.dataset, role=dialogue.role, kind="choice", source_split=dialogue.source_split,

@@ -15,7 +15,7 @@ from medllm.errors import UserError
 from medllm.evaluate.choice import chance, choose, majority
 from medllm.evaluate.first_messages import FIRST_MESSAGES, SAFE, load_sentences
 from medllm.evaluate.generated import Writer
-from medllm.evaluate.items import choose_items
+from medllm.evaluate.items import choose_items, id_sha256
 from medllm.evaluate.patients import load_patients, patient_metrics, patient_rows, simulate
 from medllm.evaluate.red_flags import asked_of_models, red_flag_rows
 from medllm.evaluate.rows import Row, prediction, share, task_rows, write_rows
@@ -27,7 +27,6 @@ PROTOCOL_VERSION = 3
 PATIENT_FILE = "patients.jsonl"
 # Long texts are cut here, the same for every model: llama.cpp refuses what exceeds the context, transformers would go on without a word.
 _TEXT_TOKENS = 256
-_TALK_TOKENS = 400  # prompt of an interview
 CONTEXT = 1024  # tokens of prompt and answer, or the model's own length if that is shorter: what the llama.cpp engine reserves
 TOKENS = ("answer", "advice", "solution", "patient", "red_flag")
 _SCORED = ("answer", "paraphrase", "grounded", "scenario", "choice", "choice_written", "passage", "interview", "solution", "patient")
@@ -49,7 +48,7 @@ def evaluate_model(
         raise UserError(f"evaluate.max_new_tokens: {wrong[0]!r} is unknown or missing; the keys are {', '.join(TOKENS)}")
     items = choose_items(prepared / "test.jsonl", max_items=max_items)
     sentences = asked_of_models(load_sentences(sets / FIRST_MESSAGES), max_items["red_flag"])
-    patients = load_patients(sets / PATIENT_FILE)[: max_items["patient"]]
+    patients = sorted(load_patients(sets / PATIENT_FILE), key=lambda patient: id_sha256(patient.id))[: max_items["patient"]]
     scorer = TermScorer.of([*read_records(prepared / "test.jsonl"), *read_records(prepared / "train.jsonl")])
     prompts, engine = Prompts.load(folder), open_engine(folder, threads=threads)
     context = min(context_length(folder), CONTEXT)
@@ -62,7 +61,7 @@ def evaluate_model(
     rows += writer.choices(items["choice"], max_new_tokens=max_new_tokens["answer"])
     rows += writer.solutions(items["solution"], max_new_tokens=max_new_tokens["solution"])
     rows += red_flag_rows(writer, prompts, sentences, max_new_tokens=max_new_tokens["red_flag"])
-    room = min(_TALK_TOKENS, context - max_new_tokens["patient"])
+    room = context - max_new_tokens["patient"]
     talks = simulate(
         engine, prompts, patients, max_turns=max_turns, max_new_tokens=max_new_tokens["patient"], max_prompt_tokens=room
     )
@@ -70,9 +69,9 @@ def evaluate_model(
     for task in ("choice", *_GENERAL):
         rows += _chosen(engine, prompts, items[task], task, context=context)
     metrics: dict[str, Any] = {"protocol_version": PROTOCOL_VERSION, **_baselines(items), **_bits(engine, prompts, items)}
-    metrics |= {"tokenizer_sha256": tokenizer_sha256(engine, prompts), "end_tokens": end_tokens(engine, prompts)}
+    metrics |= {"tokenizer_sha256": tokenizer_sha256(engine, prompts), **end_tokens(engine, prompts)}
     metrics["cut_prompts"] = writer.cut
-    write_distributions(screens / f"{folder.name}.npy", engine, prompts, items["answer"][: max_items["screen"]])
+    write_distributions(screens / f"{folder.name}.npy", engine, prompts, items["answer"][: max_items["screen"]], context=context)
     engine.close()
     metrics |= _marks(rows) | patient_metrics(talks) | _accuracies(rows, prefix=metric_prefix)
     if metrics["unanswered_rate"] > max_unanswered_share:
@@ -84,7 +83,9 @@ def evaluate_model(
 
 def _chosen(engine: Engine, prompts: Prompts, records: Sequence[Record], task: str, *, context: int) -> list[Row]:
     asked = [prompts.question(question_text(record)) if task != "interview" else prompts.text(record.question) for record in records]
-    picks = choose(engine, asked, [[prompts.text(option) for option in record.options] for record in records], context=context)
+    interview = task == "interview"  # a line of running text: the blank before it belongs to it, and lines differ much in length
+    options = [[prompts.text(f" {option}" if interview else option) for option in record.options] for record in records]
+    picks = choose(engine, asked, options, context=context, per_token=interview)
     return [
         prediction(record, task, ids, record.options[pick], pick == record.answer_index)
         for record, ids, pick in zip(records, asked, picks, strict=True)
@@ -119,9 +120,12 @@ def _marks(rows: Sequence[Row]) -> dict[str, float]:
     """Shares of generated answers by wording, and of short answers that say a wrong term."""
     found: dict[str, float] = {}
     for mark, name in MARKS.items():
-        marked = [row[mark] for row in rows if mark in row]
+        # answers to first messages are cut off after a few tokens, which says nothing of how they would have gone on
+        marked = [row[mark] for row in rows if mark in row and (mark == "empty" or row["task"] != "red_flag")]
         found[name] = sum(marked) / len(marked)
     contradicted = [row["contradicted"] for row in task_rows(rows, "answer", "paraphrase", "grounded")]
+    if unread := [row["unread"] for row in rows if "unread" in row]:
+        found["unread_rate"] = sum(unread) / len(unread)
     found["contradiction_rate"] = sum(contradicted) / len(contradicted)
     return found
 

@@ -15,10 +15,12 @@ class EntityScorer:
 
     def __init__(self, graph: Path) -> None:
         """`graph` is the folder of graph.json."""
-        self._linker = Linker(replace(Graph.load(graph), phrases={}))
+        names = replace(Graph.load(graph), phrases={})
+        self._linker = Linker(names)
+        self._kinds = {node.id: node.kind for node in names.nodes.values()}
 
     def right(self, record: Record, output: str) -> bool | None:
-        """The output names the entity of the reference and none besides it and those of the question.
+        """The output names the entity of the reference in other words than the question, and no other of its kind.
 
         None where the question does not ask for a term, or the reference is not wholly a name of the dictionary.
         """
@@ -26,6 +28,11 @@ class EntityScorer:
         wanted = {mention.node_id for term in terms for mention in self._linker.link(term) if squeeze(mention.surface) == squeeze(term)}
         if relation_of(record) not in ("term", "") or not wanted:
             return None
-        asked = {mention.node_id for mention in self._linker.link(record.question)}
-        said = {mention.node_id for mention in self._linker.link(output)}
-        return bool(said & wanted) and not said - wanted - asked
+        kinds = {self._kinds[node] for node in wanted}
+        question = squeeze(record.question)
+        said = {
+            mention.node_id
+            for mention in self._linker.link(output)
+            if squeeze(mention.surface) not in question and self._kinds[mention.node_id] in kinds  # to repeat the question names nothing
+        }
+        return bool(said & wanted) and not said - wanted

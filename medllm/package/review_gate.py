@@ -19,8 +19,16 @@ _NAMED = 3  # ids named in the message
 
 
 def check_gates(gates: Sequence[Mapping[str, Any]], model: str, *, mode: Mode) -> dict[str, str]:
-    """{metric: verdict} of the model's gates in compare.json. UserError in production: one of them is not passed, or there are none."""
+    """{metric: verdict} of the model's gates in compare.json, and of those of its ancestors that disqualify it ("teacher.accuracy").
+
+    UserError in production: one of them is not passed, or there are none.
+    """
     verdicts = {str(gate["metric"]): str(gate["verdict"]) for gate in gates if gate["model"] == model}
+    verdicts |= {
+        f"{gate['model']}.{gate['metric']}": str(gate["verdict"])
+        for gate in gates
+        if gate["model"] != model and model in gate.get("disqualifies", ())
+    }
     open_gates = [f"{metric} ({verdict})" for metric, verdict in sorted(verdicts.items()) if verdict != "pass"]
     if mode == "production" and (open_gates or not verdicts):
         told = ", ".join(open_gates) or "it has none"

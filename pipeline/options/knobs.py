@@ -55,10 +55,10 @@ class Load:
 
     _target_: str = "medllm.benchmark.load.Load"
     models: list[str] = MISSING
-    users: list[int] = MISSING
+    users: list[Count] = MISSING
     answers_per_user: Count = MISSING
-    prompt_lengths: list[int] = MISSING
-    answer_lengths: list[int] = MISSING
+    prompt_lengths: list[Count] = MISSING
+    answer_lengths: list[Annotated[int, Field(ge=2)]] = MISSING
     rounds: Count = MISSING
     answer_budget_ms: Positive = MISSING
     price_per_hour_krw: Positive = MISSING

@@ -114,6 +114,7 @@ class Workspace:
             "bits_per_byte": 0.5,
             "protocol_version": 1,
             "tokenizer_sha256": "0123",
+            "end_token": "<|endoftext|>",
             "end_tokens": "<|endoftext|>",
         }
 

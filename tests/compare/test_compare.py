@@ -16,7 +16,7 @@ def test_a_good_run(workspace: Workspace) -> None:
     json.dumps(result, allow_nan=False)
     assert result["baselines"] == {"a": "teacher", "b": "teacher_gguf_f16"}
     assert list(result["models"]) == list(MODELS)
-    assert {gate["model"] for gate in result["gates"]} == set(MODELS) - {"base", "pruned", "distilled"}
+    assert {gate["model"] for gate in result["gates"]} == set(MODELS) - {"base"}
     assert all(gate["verdict"] == "pass" for gate in result["gates"])
     assert not any(entry["disqualified"] for entry in result["models"].values())
     entry = result["models"]["student_gguf_q4_0"]

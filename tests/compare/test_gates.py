@@ -175,5 +175,53 @@ def test_margins_name_every_gate_and_no_other(copies: Workspace, margins: dict[s
 def test_departments_and_detectable_effects(copies: Workspace) -> None:
     result = copies.compare()
     assert result["departments"] == {"내과": {"n": 200, "teacher": 194, BROKEN: 194}, "외과": {"n": 200, "teacher": 194, BROKEN: 194}}
-    assert result["detectable"]["accuracy_answer"]["minimum_detectable_effect"] == 0.0  # not one answer differs
+    assert 0 < result["detectable"]["accuracy_answer"]["minimum_detectable_effect"] < 0.03  # not one answer differs
     assert (result["emergencies"]["false_alarms"], result["emergencies"]["safe"]) == (1, 2)
+
+
+def test_a_gguf_may_hold_fewer_end_tokens_than_the_folder_it_was_made_from(copies: Workspace) -> None:
+    several = "<|endoftext|> <|im_end|>"
+    for name in MODELS:
+        if "gguf" not in name:
+            copies.change("evaluate", name, end_tokens=several)
+    assert copies.compare()["champion"] == BROKEN
+    copies.change("evaluate", BROKEN, end_tokens="<|im_end|>")  # not the one that answers were trained with
+    assert list(failed(copies.compare())) == ["end_token"]
+
+
+def test_distillation_may_not_touch_the_tokenizer_either(copies: Workspace) -> None:
+    copies.change("evaluate", "distilled", tokenizer_sha256="beef")
+    result = copies.compare()
+    assert "student" in failed(result, "distilled")["tokenizer"]["disqualifies"]
+    assert result["champion"] == "teacher_gguf_q4_0"
+
+
+def test_flips_that_cancel_out_in_a_cluster_are_no_fault(copies: Workspace) -> None:
+    rows = {row["item_id"]: row for row in copies.read_rows(BROKEN)}
+    right = next(name for name, row in rows.items() if row["task"] == "answer" and row["score"])
+    twin = next(name for name, row in rows.items() if row["cluster"] == rows[right]["cluster"] and name != right)
+    teacher = {row["item_id"]: row for row in copies.read_rows("teacher")}
+    rows[right]["score"], rows[twin]["score"], teacher[right]["score"], teacher[twin]["score"] = 0, 1, 1, 0
+    for name, changed in ((BROKEN, rows), ("teacher", teacher)):
+        copies.write_rows(name, list(changed.values()))
+        scores = [row["score"] for row in changed.values() if row["task"] == "answer"]
+        copies.change("evaluate", name, sample_accuracy_answer=sum(scores) / len(scores))
+    found = copies.compare()["detectable"]["accuracy_answer"]
+    assert found["design_effect"] == 1.0
+    assert found["minimum_detectable_effect"] > 0
+
+
+def test_a_last_resort_says_so(copies: Workspace) -> None:
+    assert copies.compare()["last_resort"] is False
+    for name in MODELS:
+        copies.change("benchmark", name, answer_ms_p95=4000.0)
+    assert copies.compare()["last_resort"] is True
+
+
+@pytest.mark.parametrize("served", ["model", "baseline"])
+def test_cost_is_not_measured_where_somebody_misses_the_budget(copies: Workspace, served: str) -> None:
+    users = 2 if served == "model" else None
+    copies.change("benchmark", BROKEN, load_rounds=2, cost_ratio_to_a=None, users_in_budget=users, answer_budget_ms=3000)
+    cost = copies.compare()["targets"]["cost"]
+    assert (cost["value"], cost["verdict"]) == (None, "not_measured")
+    assert ("기준 A" if served == "model" else "이 모델") in cost["note"]

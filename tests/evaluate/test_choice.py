@@ -43,7 +43,7 @@ def test_the_likeliest_option_is_chosen(tiny_folder: Path) -> None:
     prompts, engine = Prompts.load(tiny_folder), open_engine(tiny_folder, threads=1, dtype="fp32")
     rows = [record(1), record(2, ("혈액 검사", "내과"), answer=1), record(3, ("내과", "혈액 검사", "119"))]
     asked = [prompts.question(question_text(row)) for row in rows]
-    picks = choose(engine, asked, [[prompts.text(option) for option in row.options] for row in rows], context=256)
+    picks = choose(engine, asked, [[prompts.text(option) for option in row.options] for row in rows], context=256, per_token=False)
     for row, start, pick in zip(rows, asked, picks, strict=True):
         scores = []
         for option in row.options:
@@ -55,7 +55,14 @@ def test_the_likeliest_option_is_chosen(tiny_folder: Path) -> None:
     options = [[prompts.text(option) for option in row.options] for row in rows]
     longer = [prompts.text("긴 지문입니다. " * 60) + start for start in asked]
     room = min(map(len, asked)) + max(len(option) for group in options for option in group)
-    assert choose(engine, longer[:1], options[:1], context=room) == choose(engine, asked[:1], options[:1], context=room)
+    cut, whole = (choose(engine, given[:1], options[:1], context=room, per_token=False) for given in (longer, asked))
+    assert cut == whole
+    # a sum favours short options, a mean does not
+    short, long = prompts.text("내과"), prompts.text("내과" * 12)
+    assert choose(engine, asked[:1], [[short, long]], context=256, per_token=False) == [0]
+    values = [engine.token_logprobs([asked[0] + option])[0][len(asked[0]) - 1 :] for option in (short, long)]
+    means = [sum(one) / len(one) for one in values]
+    assert choose(engine, asked[:1], [[short, long]], context=256, per_token=True) == [means.index(max(means))]
 
 
 OPTIONS = ("외과", "정형외과", "내과", "MRI 검사", "119")
@@ -72,6 +79,10 @@ OPTIONS = ("외과", "정형외과", "내과", "MRI 검사", "119")
         ("2번입니다.", 1),
         ("정답은 3", 2),
         ("③ 내과", 2),
+        ("③", 2),
+        ("3.5 mg/dL입니다", None),
+        ("2 회입니다", None),
+        ("1) 내과", 2),  # its text is believed before its number
         ("9", None),
         ("mri검사를 합니다", 3),
         ("119", 4),  # no number of an option, but its text

@@ -103,3 +103,10 @@ def test_production_wants_every_gate_passed() -> None:
     with pytest.raises(UserError, match="it has none"):
         check_gates([], "small", mode="production")
     assert check_gates(GATES[:1], "small", mode="production") == {"accuracy_answer": "pass"}
+
+
+def test_production_refuses_what_a_failed_ancestor_disqualifies() -> None:
+    passed = {"model": "small", "metric": "accuracy_answer", "verdict": "pass", "disqualifies": []}
+    teacher = {"model": "teacher", "metric": "accuracy_general", "verdict": "fail", "disqualifies": ["teacher", "small"]}
+    with pytest.raises(UserError, match=r"teacher\.accuracy_general \(fail\)"):
+        check_gates([passed, teacher], "small", mode="production")

@@ -36,7 +36,8 @@ def judged(verdict: str = "pass", champion: str = CHAMPION) -> None:
     gates = [{"model": CHAMPION, "metric": "accuracy", "verdict": "pass"}, {"model": CHAMPION, "metric": "safety", "verdict": verdict},
              {"model": "student", "metric": "accuracy", "verdict": "fail"}]  # fmt: skip
     write("artifacts/metrics/compare.json", {
-        "champion": champion, "models": rows, "gates": gates, "targets": {"size": {"verdict": "pass"}, "cost": {"verdict": "fail"}},
+        "champion": champion, "last_resort": False, "models": rows,
+        "gates": gates, "targets": {"size": {"verdict": "pass"}, "cost": {"verdict": "fail"}},
     })  # fmt: skip
 
 

@@ -73,7 +73,7 @@ def test_a_winner_is_kept(repository: Path, run: Run) -> None:
         (("winner", "--as", "rescue"), "conf/experiment/rescue.yaml: exists"),
         (("winner", "--as", "a b"), "a b: not a name"),
         (("HEAD", "--as", "same"), "conf/ says the same already"),
-        (("--search", "nobody", "--trial", "1"), "no results in artifacts/results"),
+        (("--search", "nobody", "--trial", "1"), "no results in artifacts/searches"),
     ]:
         before = _state(repository, run)
         refused = _promote(repository, *words)

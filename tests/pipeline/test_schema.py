@@ -71,8 +71,8 @@ def _plain(annotation: Any) -> Any:
         return str
     if get_origin(annotation) in (Union, UnionType):
         return {_plain(option) for option in get_args(annotation)}
-    if get_origin(annotation) is Sequence:
-        return list[get_args(annotation)]
+    if get_origin(annotation) in (Sequence, list):
+        return list[tuple(_plain(inner) for inner in get_args(annotation))]
     if get_origin(annotation) in (Mapping, dict):
         return dict[tuple(_plain(inner) for inner in get_args(annotation))]
     if annotation is Function or get_origin(annotation) is Callable:
