@@ -20,6 +20,7 @@ from medllm.engines.llamacpp_engine import LlamaServer, checked
 _STEP = 256  # the context grows in these steps, so that few lengths mean few reloads
 _ROWS = 128  # positions times vocabulary held at once
 _AHEAD = 2  # requests under way
+_SMALL_BYTES = 64 * 2**20
 
 _Block = tuple[int, NDArray[np.float32]]  # (i, log-probabilities (rows, vocabulary) of the tokens from i on)
 
@@ -34,7 +35,8 @@ class LogprobReader:
         self.end_ids: frozenset[int] = frozenset() if end is None else frozenset({int(end.contents())})
         head = tensors.get("output.weight", tensors["token_embd.weight"])  # tied models keep one matrix
         self._matrix: NDArray[np.float32] = np.ascontiguousarray(dequantize(head.data, head.tensor_type), dtype=np.float32)
-        self._path, self._threads = path, threads
+        # of a small model the answers take as long to write out and read as to compute: a core is left to that
+        self._path, self._threads = path, threads if path.stat().st_size > _SMALL_BYTES else max(1, threads - 1)
         self._context = 0
         self._server: LlamaServer | None = None
 

@@ -34,12 +34,11 @@ def choose(
     cut = [[option[: context // 2] for option in group] for group in options]
     starts = [context - max(map(len, group)) for group in cut]
     shown = [prompt[-start:] for prompt, start in zip(prompts, starts, strict=True)]
-    sequences = [[*prompt, *option] for prompt, group in zip(shown, cut, strict=True) for option in group]
-    scores = iter(engine.token_logprobs(sequences))
     picks: list[int] = []
-    for prompt, group in zip(shown, cut, strict=True):
-        values = [next(scores)[len(prompt) - 1 :] for _ in group]
-        mine = [sum(one) / max(len(one), 1) if per_token else sum(one) for one in values]
+    for prompt, group in zip(shown, cut, strict=True):  # one question at a time: whole distributions are large
+        found = engine.distributions([[*prompt, *option] for option in group], [len(prompt)] * len(group))
+        values = [[float(row[token]) for row, token in zip(rows, option, strict=True)] for rows, option in zip(found, group, strict=True)]
+        mine = [sum(one) / len(one) if per_token else sum(one) for one in values]
         picks.append(mine.index(max(mine)))
     return picks
 

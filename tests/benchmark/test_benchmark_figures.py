@@ -58,6 +58,7 @@ def test_parameters_of_gguf_are_logical(tmp_path: Path, kind: gguf.GGMLQuantizat
     [
         ({"gpt_neox.embed_in.weight": 40, "a.weight": 12, "embed_out.weight": 40}, 52),
         ({"model.embed_tokens.weight": 40, "a.weight": 12}, 52),  # one matrix for both ends is read as the output
+        ({"token_embd.weight": 40, "blk.0.attn_output.weight": 12}, 52),  # tied: that is no output matrix
     ],
 )
 def test_a_token_reads_all_weights_but_the_input_embedding(tmp_path: Path, tensors: dict[str, int], read: int) -> None:

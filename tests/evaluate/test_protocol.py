@@ -103,7 +103,7 @@ def test_metrics_are_known_and_add_up(results: dict[str, Result]) -> None:
         assert metrics["sample_accuracy_red_flag_n"] == len(emergencies) > 0
         general = [row["score"] for row in rows if row["task"] in ("passage", "interview")]
         assert metrics["sample_accuracy_general"] == sum(general) / len(general)
-        marked = [row["polite"] for row in rows if "polite" in row]
+        marked = [row["polite"] for row in rows if "polite" in row and row["task"] != "red_flag"]
         assert metrics["polite_rate"] == sum(marked) / len(marked)
         assert list(metrics) == sorted(metrics)
     hf, gguf = (metrics for metrics, _ in results.values())

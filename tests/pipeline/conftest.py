@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from pipeline.compose import compose
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("conf", "pipeline", "medllm", "data/knowledge", "artifacts/results")
+COPIED = ("conf", "pipeline", "medllm", "data/knowledge", "data/evaluation", "artifacts/results")
 COPIED_FILES = (
     "dvc.yaml", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore", "data/.gitignore", "artifacts/.gitignore",
 )  # fmt: skip

@@ -12,7 +12,7 @@ MODEL = "student_gguf_q4_0"
 def report(verdicts: dict[str, str], *, disqualified: bool = False) -> dict[str, Any]:
     gates = [{"model": MODEL, "metric": metric, "verdict": verdict} for metric, verdict in verdicts.items()]
     others = [{"model": "student", "metric": "accuracy", "verdict": "fail"}]
-    return {"gates": [*gates, *others], "champion": MODEL, "models": {MODEL: {"disqualified": disqualified}}}
+    return {"gates": [*gates, *others], "champion": MODEL, "last_resort": False, "models": {MODEL: {"disqualified": disqualified}}}
 
 
 @pytest.mark.parametrize(("verdicts", "disqualified", "expected"), [
@@ -25,3 +25,11 @@ def report(verdicts: dict[str, str], *, disqualified: bool = False) -> dict[str,
 ])  # fmt: skip
 def test_only_a_model_that_passed_every_gate_is_promoted(verdicts: dict[str, str], disqualified: bool, expected: Judgement) -> None:
     assert judge(report(verdicts, disqualified=disqualified), MODEL) == expected
+
+
+def test_neither_a_last_resort_nor_an_experiment_is_promoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = report({"accuracy": "pass"})
+    assert judge(passed, MODEL).passed
+    assert judge(passed | {"last_resort": True}, MODEL).reason == "the last resort: no model met the rule"
+    monkeypatch.setenv("DVC_EXP_NAME", "ten")
+    assert not judge(passed, MODEL).passed

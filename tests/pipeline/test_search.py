@@ -182,7 +182,7 @@ def test_what_is_no_results_file_is_refused(content: str, tmp_path: Path) -> Non
 
 def test_one_search_is_run_by_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with alone("a"), alone("b"), pytest.raises(UserError, match="search a: another process is running it"), alone("a"):
+    with alone("a"), alone("b"), pytest.raises(UserError, match="a: another process is running it"), alone("a"):
         pytest.fail("two at once")
     with alone("a"):
         pass
