@@ -98,6 +98,8 @@ class Clones:
                 start_new_session=True,  # so that a stage dies with the dvc that started it
             )  # fmt: skip
             self._running.add(process)
+            if self.stopped:  # stop() came between and did not see it
+                os.killpg(process.pid, signal.SIGTERM)
             try:
                 code = process.wait()
             finally:

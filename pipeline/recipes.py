@@ -143,7 +143,8 @@ def run(arguments: argparse.Namespace) -> Path:
 def main() -> None:
     """Run or summarise from the repository root."""
     arguments = _arguments(None)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended like Ctrl-C, and its children with it
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # ended like Ctrl-C, and its children with it
+        signal.signal(ending, signal.default_int_handler)
     with one_line_errors(UserError, OSError, interrupted="run the same command again to go on"):
         if arguments.command == "run":
             with alone("recipes"):  # two of one commit would take each other's clones

@@ -34,7 +34,7 @@ from pipeline.search_record import alone, go_on, read_results, results_file, say
 from pipeline.search_space import Point, check, read_space
 
 _CODE = ("conf", "data", "dvc.yaml", "medllm", "pipeline")  # what a result depends on
-_NOT_CODE = r"\tconf/(search|experiment)/"  # the first is in the results; a trial uses of the second what it names
+_NOT_CODE = r"\tconf/search/"  # it is in the results
 
 
 def _positive(word: str) -> int:
@@ -92,7 +92,9 @@ def run(given: argparse.Namespace) -> Record:
     do = partial(run_one, clones, space.objectives)
 
     def run_all(points: list[Point]) -> Iterator[tuple[Point, Result]]:
-        return as_they_end(do, points, alike=lambda point: point.changes, at_once=given.jobs, stop=clones.stop)
+        # the first one alone: it trains what all the others find in the cache
+        for part in (points[:1], points[1:]):
+            yield from as_they_end(do, part, alike=lambda point: point.changes, at_once=given.jobs, stop=clones.stop)
 
     with alone(given.name):
         path = results_file(given.name) or SEARCHES / f"{date.today().isoformat()}-search-{given.name}.json"
@@ -106,7 +108,8 @@ def run(given: argparse.Namespace) -> Record:
 
 def main() -> None:
     """Search, or show what was found, from the repository root."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended like Ctrl-C, and its children with it
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # ended like Ctrl-C, and its children with it
+        signal.signal(ending, signal.default_int_handler)
     with one_line_errors(UserError, OSError, interrupted="run the same command again to go on"):
         given = _arguments(None)
         if given.show:

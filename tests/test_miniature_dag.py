@@ -13,8 +13,8 @@ from medllm.data.canary import find_canary
 
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = (
-    "conf", "medllm", "pipeline", "data/knowledge", "data/evaluation", "data/.gitignore", "artifacts/.gitignore", "artifacts/results", ".dvc/config",
-    "dvc.yaml", ".dvcignore",
+    "conf", "medllm", "pipeline", "data/knowledge", "data/evaluation", "data/.gitignore", "artifacts/.gitignore", "artifacts/results",
+    ".dvc/config", "dvc.yaml", ".dvcignore",
 )  # fmt: skip
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
