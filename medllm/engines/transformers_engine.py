@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 _MAX_BATCH_TOKENS = 4096  # padded tokens of a batch: bounds the KV cache and the logits
+_SMALL_CACHE_BYTES = 64 * 2**20  # a KV cache of this size is no burden: a tiny model decodes a larger batch in as many steps
 
 
 class TransformersEngine:
@@ -58,7 +59,7 @@ class TransformersEngine:
         """See Engine.generate. Prompts of similar length share a batch, padded on the left."""
         ends: set[int] = set() if ignore_eos else self._ends
         answers: list[list[int]] = [[] for _ in prompts]
-        for batch in _batches(prompts, extra=max_new_tokens):
+        for batch in _batches(prompts, extra=max_new_tokens, most=self._answer_tokens()):
             running = set(batch)
             for tokens in self._steps([prompts[i] for i in batch], max_new_tokens):
                 for i, token in zip(batch, tokens, strict=True):
@@ -113,7 +114,7 @@ class TransformersEngine:
 
         Batches are padded on the right, which causal attention never sees.
         """
-        for batch in _batches(sequences, extra=0):
+        for batch in _batches(sequences, extra=0, most=_MAX_BATCH_TOKENS):
             width = len(sequences[batch[0]])
             if width < 2:  # the longest of the batch
                 continue
@@ -130,6 +131,14 @@ class TransformersEngine:
     def close(self) -> None:
         """See Engine.close."""
         self._model = None
+
+    def _answer_tokens(self) -> int:
+        """Padded tokens of a batch that answers."""
+        config = self._model.config
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        token_bytes = 2 * self._model.dtype.itemsize * config.num_hidden_layers * heads * head_size
+        return int(max(_MAX_BATCH_TOKENS, _SMALL_CACHE_BYTES // token_bytes))
 
     def _steps(self, prompts: Sequence[Sequence[int]], count: int) -> Iterator[list[int]]:
         """The next token of every prompt, `count` times; past its end a prompt keeps giving tokens of no meaning."""
@@ -150,11 +159,11 @@ class TransformersEngine:
             yield ids[:, 0].tolist()
 
 
-def _batches(sequences: Sequence[Sequence[int]], *, extra: int) -> Iterator[list[int]]:
+def _batches(sequences: Sequence[Sequence[int]], *, extra: int, most: int) -> Iterator[list[int]]:
     """Indices in batches, longest first: within a batch the first is the widest."""
     batch: list[int] = []
     for i in sorted(range(len(sequences)), key=lambda i: -len(sequences[i])):
-        if batch and (len(batch) + 1) * (len(sequences[batch[0]]) + extra) > _MAX_BATCH_TOKENS:
+        if batch and (len(batch) + 1) * (len(sequences[batch[0]]) + extra) > most:
             yield batch
             batch = []
         batch.append(i)
