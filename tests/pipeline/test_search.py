@@ -258,7 +258,7 @@ def test_the_command_records_a_trial_that_fails_and_goes_on_with_it(repository: 
     done = _search(repository, "--name", "nobody", "--trials", "1", "--threads", "1", "--work", str(tmp_path / "work"))
     assert done.returncode == 0, done.stderr
     assert "1 trials, 1 failed, 0 that no other beats" in done.stdout
-    (path,) = (repository / "artifacts" / "results").glob("*-search-nobody.json")
+    (path,) = (repository / "artifacts" / "searches").glob("*-search-nobody.json")
     text = path.read_text(encoding="utf-8")
     assert str(tmp_path) not in text
     assert json.loads(text)["trials"][0]["error"]
