@@ -9,7 +9,6 @@ a failed one too unless --retry-failed.
 """
 
 import argparse
-import signal
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -26,20 +25,13 @@ from medllm.errors import UserError
 from pipeline.clone_run import Clones, as_they_end, output_of
 from pipeline.compose import PARAMS
 from pipeline.layout import RESULTS
+from pipeline.long_run import alone, end_like_ctrl_c, positive
 from pipeline.messages import one_line_errors
 from pipeline.recipe_run import Job, Runner
 from pipeline.record import read_json, write_json
-from pipeline.search_record import alone
 
 TEACHER = "teacher"
 FINALS = ("student_gguf_q8_0", "student_gguf_q4_0")
-
-
-def _positive(word: str) -> int:
-    number = int(word)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is less than 1")
-    return number
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
@@ -52,7 +44,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     run.add_argument("--seeds", nargs="+", type=int, required=True)
     run.add_argument("--reference", help="the recipe that all are held against (the first of --recipes)")
     run.add_argument("--models", nargs="+", default=(), help="models to evaluate (teacher, those of the chain, its Q8_0 and Q4_0)")
-    run.add_argument("--jobs", type=_positive, default=1, help="recipes at once")
+    run.add_argument("--jobs", type=positive, default=1, help="recipes at once")
     run.add_argument("--threads", type=int, help="threads of each (as configured)")
     run.add_argument("--results", type=Path, help="file to go on with (the newest of this commit and reference, else a new one)")
     run.add_argument("--work", type=Path, help="folder for clones and logs (below the system's temporary folder)")
@@ -143,8 +135,7 @@ def run(arguments: argparse.Namespace) -> Path:
 def main() -> None:
     """Run or summarise from the repository root."""
     arguments = _arguments(None)
-    for ending in (signal.SIGTERM, signal.SIGHUP):  # ended like Ctrl-C, and its children with it
-        signal.signal(ending, signal.default_int_handler)
+    end_like_ctrl_c()
     with one_line_errors(UserError, OSError, interrupted="run the same command again to go on"):
         if arguments.command == "run":
             with alone("recipes"):  # two of one commit would take each other's clones

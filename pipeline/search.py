@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import math
 import re
-import signal
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,20 +27,14 @@ from medllm.errors import UserError
 from pipeline.clone_run import Clones, as_they_end, output_of
 from pipeline.compose import PARAMS
 from pipeline.layout import SEARCHES
+from pipeline.long_run import alone, end_like_ctrl_c, positive
 from pipeline.messages import one_line_errors
 from pipeline.search_loop import Result
-from pipeline.search_record import alone, go_on, read_results, results_file, say, table
+from pipeline.search_record import go_on, read_results, results_file, say, table
 from pipeline.search_space import Point, check, read_space
 
 _CODE = ("conf", "data", "dvc.yaml", "medllm", "pipeline")  # what a result depends on
 _NOT_CODE = r"\tconf/search/"  # it is in the results
-
-
-def _positive(word: str) -> int:
-    number = int(word)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is less than 1")
-    return number
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
@@ -49,9 +42,9 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m pipeline.search", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--name", default="pareto", help="conf/search/<name>.yaml")
-    parser.add_argument("--trials", type=_positive, default=24, help="different ones in all, those of earlier calls included")
-    parser.add_argument("--jobs", type=_positive, default=1, help="trials at once")
-    parser.add_argument("--threads", type=_positive, help="threads of each (as configured)")
+    parser.add_argument("--trials", type=positive, default=24, help="different ones in all, those of earlier calls included")
+    parser.add_argument("--jobs", type=positive, default=1, help="trials at once")
+    parser.add_argument("--threads", type=positive, help="threads of each (as configured)")
     parser.add_argument("--work", type=Path, help="folder for clones and logs (below the system's temporary folder)")
     parser.add_argument("--retry-failed", action="store_true", help="run failed trials again")
     parser.add_argument("--show", action="store_true", help="print what was found, run nothing")
@@ -96,7 +89,7 @@ def run(given: argparse.Namespace) -> Record:
         for part in (points[:1], points[1:]):
             yield from as_they_end(do, part, alike=lambda point: point.changes, at_once=given.jobs, stop=clones.stop)
 
-    with alone(given.name):
+    with alone(f"search-{given.name}"):
         path = results_file(given.name) or SEARCHES / f"{date.today().isoformat()}-search-{given.name}.json"
         say(f"up to {given.trials} trials, results in {path}, logs in {work}")
         conditions = {
@@ -108,8 +101,7 @@ def run(given: argparse.Namespace) -> Record:
 
 def main() -> None:
     """Search, or show what was found, from the repository root."""
-    for ending in (signal.SIGTERM, signal.SIGHUP):  # ended like Ctrl-C, and its children with it
-        signal.signal(ending, signal.default_int_handler)
+    end_like_ctrl_c()
     with one_line_errors(UserError, OSError, interrupted="run the same command again to go on"):
         given = _arguments(None)
         if given.show:

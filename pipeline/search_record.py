@@ -1,15 +1,13 @@
 """What a search leaves behind: one results file, rewritten whole after every trial, that it also goes on from."""
 
-import fcntl
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from medllm.compare.recipe_rows import Record
 from medllm.errors import UserError
-from pipeline.layout import ARTIFACTS, SEARCHES
+from pipeline.layout import SEARCHES
 from pipeline.record import read_json, write_json
 from pipeline.search_loop import Result, RunAll, pareto, search
 from pipeline.search_space import Point, Space, size
@@ -34,19 +32,6 @@ def read_results(path: Path) -> Record:
 def point_of(row: Record) -> Point:
     """The trial of a row."""
     return Point(changes=tuple(sorted(row["params"].items())), model=row["model"])
-
-
-@contextmanager
-def alone(name: str) -> Iterator[None]:
-    """UserError while another process runs this search. The lock of one that was killed is gone with it."""
-    path = ARTIFACTS / "search" / f"{name}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{name}: another process is running it; wait for it, or give this one another name") from None
-        yield
 
 
 def _definition(space: Space) -> Record:

@@ -15,6 +15,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from pipeline.compose import compose
+from pipeline.search_space import Space, read_space
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("conf", "pipeline", "medllm", "data/knowledge", "data/evaluation", "artifacts/results")
@@ -155,3 +156,17 @@ def committed(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
 def repository(committed: Path, tmp_path: Path) -> Path:
     """The same to change at will."""
     return Path(shutil.copytree(committed, tmp_path / "project", symlinks=True))
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Space]:
+    """`write(content)`: the content as conf/search/given.yaml, read."""
+    monkeypatch.setattr("pipeline.search_space.CONF", tmp_path)
+
+    def written(content: Any) -> Space:
+        path = tmp_path / "search" / "given.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        return read_space("given")
+
+    return written

@@ -15,9 +15,10 @@ import yaml
 
 from medllm.errors import UserError
 from pipeline.clone_run import as_they_end
+from pipeline.long_run import alone
 from pipeline.search_loop import Result, pareto, search
-from pipeline.search_record import alone, go_on, read_results, table
-from pipeline.search_space import Point, Space, read_space, size
+from pipeline.search_record import go_on, read_results, table
+from pipeline.search_space import Point, Space, size
 
 ROOT = Path(__file__).resolve().parents[2]
 CONDITIONS = {"code": "a", "device": "b", "optuna": "c"}
@@ -49,20 +50,6 @@ class Ran:
         for point in points[:: self.order]:
             self.points.append(point)
             yield point, stand_in(point)
-
-
-@pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """The content as conf/search/given.yaml, read."""
-    monkeypatch.setattr("pipeline.search_space.CONF", tmp_path)
-
-    def written(content: Any) -> Space:
-        path = tmp_path / "search" / "given.yaml"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-        return read_space("given")
-
-    return written
 
 
 def run(space: Space, path: Path, *, trials: int = 24, order: int = 1, retry_failed: bool = False) -> Ran:
@@ -107,7 +94,8 @@ def test_a_killed_search_goes_on(write: Write, tmp_path: Path) -> None:
     ran = tmp_path / "ran.txt"
     script = tmp_path / "script.py"
     script.write_text(
-        "import sys, time\nfrom pathlib import Path\nimport pipeline.search_space as s\nfrom pipeline.search_record import alone, go_on\n"
+        "import sys, time\nfrom pathlib import Path\nimport pipeline.search_space as s\n"
+        "from pipeline.long_run import alone\nfrom pipeline.search_record import go_on\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\nimport test_search as t\nfolder = Path({str(tmp_path)!r})\ns.CONF = folder\n"
         "def run_all(points):\n    for point in points:\n        with (folder / 'ran.txt').open('a') as file:\n"
         "            print(point, file=file, flush=True)\n        time.sleep(0.05)\n        yield point, t.stand_in(point)\n"

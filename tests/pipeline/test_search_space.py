@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from medllm.errors import UserError
 from pipeline.conf_sha import CONF
@@ -17,20 +16,6 @@ SPACE = {
     "sampler": {"_target_": "optuna.samplers.NSGAIISampler"},
 }  # fmt: skip
 Write = Callable[[Any], Space]
-
-
-@pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """The content as conf/search/given.yaml, read."""
-    monkeypatch.setattr("pipeline.search_space.CONF", tmp_path)
-
-    def written(content: Any) -> Space:
-        path = tmp_path / "search" / "given.yaml"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-        return read_space("given")
-
-    return written
 
 
 def changed(**parts: Any) -> dict[str, Any]:
